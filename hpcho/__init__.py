@@ -1,0 +1,3 @@
+"""hpcho tunes the hyperparameters of Keras models, on a laptop or a SLURM cluster."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,74 @@
+"""The job directory: where everything of one experiment lives, and the record that identifies it.
+
+    runs/<name>/
+      experiment.json   the record: uuid, settings in force, seed, versions, git commit
+      experiment.yaml   the YAML as it was at the first run
+      source/           the objective's source as it was at the first run; workers run this copy
+      trials.db         the sqlite store (elsewhere where this is a network filesystem; the record says where)
+      trials/<tid>/     stdout.log, stderr.log, attachments/, and what the objective writes under trial.dir
+      logs/             controller.log, worker-<pid>.log
+      report/           what `hpcho report` writes
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+__all__ = ["JobDir"]
+
+
+@dataclass(frozen=True)
+class JobDir:
+    """Paths of one experiment's job directory."""
+
+    path: Path
+
+    @property
+    def record_file(self) -> Path:
+        return self.path / "experiment.json"
+
+    @property
+    def source(self) -> Path:
+        return self.path / "source"
+
+    @property
+    def logs(self) -> Path:
+        return self.path / "logs"
+
+    @property
+    def report(self) -> Path:
+        return self.path / "report"
+
+    @property
+    def trials(self) -> Path:
+        return self.path / "trials"
+
+    def trial(self, tid: int) -> Path:
+        """The folder of one trial; not made here."""
+        return self.path / "trials" / str(tid)
+
+    def read_record(self) -> dict[str, Any] | None:
+        """The record, or None where no run has been."""
+        try:
+            record: dict[str, Any] = json.loads(self.record_file.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return None
+        return record
+
+    def write_record(self, record: dict[str, Any]) -> None:
+        """Replace the record as a whole: a reader sees the old one or the new one."""
+        write_atomically(self.record_file, json.dumps(record, indent=1, ensure_ascii=False) + "\n")
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write ``text`` so that a crash at any moment leaves the old file or the new one."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    with draft.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    draft.replace(path)

@@ -1,0 +1,1 @@
+"""The user's objective: a Python function, a classic hyperas file or a command."""
