@@ -4,6 +4,7 @@
     ├── UsageError              exit 2   the command line, the YAML, the objective or a resume is wrong
     │   ├── ExperimentError              experiment.yaml: all problems at once, each with its place
     │   ├── ExpressionError              a search-space expression
+    │   ├── SpaceError                   a search space, or params that it does not hold
     │   ├── ObjectiveLoadError           the objective cannot be loaded
     │   └── ResumeError                  the stored experiment is not the one in the YAML
     ├── StoreError              exit 3   the store cannot be reached or is damaged
@@ -18,8 +19,11 @@ A message says what happened, where, and what to do next. Only ``hpcho.cli`` pri
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 __all__ = [
     "ClaimLost",
@@ -32,6 +36,7 @@ __all__ = [
     "Problem",
     "ResumeError",
     "RunFailed",
+    "SpaceError",
     "StoreError",
     "StoreFull",
     "UsageError",
@@ -52,7 +57,7 @@ class UsageError(HpchoError):
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing wrong in a file; lines and columns count from 1."""
+    """One thing wrong in a file; lines and columns count from 1, and are 0 where there is no text (``--set ...``)."""
 
     file: str
     line: int
@@ -61,8 +66,9 @@ class Problem:
     message: str
 
     def __str__(self) -> str:
+        place = f"{self.file}:{self.line}:{self.column}" if self.line else self.file
         key = f"{self.key}: " if self.key else ""
-        return f"{self.file}:{self.line}:{self.column}: {key}{self.message}"
+        return f"{place}: {key}{self.message}"
 
 
 class ExperimentError(UsageError):
@@ -79,6 +85,18 @@ class ExpressionError(UsageError):
     def __init__(self, message: str, column: int = 0) -> None:
         super().__init__(message)
         self.column = column
+
+
+class SpaceError(UsageError):
+    """Params that are not in the search space, or a space that is none.
+
+    ``path`` leads to the place inside them (a parameter's name first); ``message`` says what is wrong there.
+    """
+
+    def __init__(self, message: str, path: tuple[Any, ...] = ()) -> None:
+        super().__init__(f"{'.'.join(map(str, path))}: {message}" if path else message)
+        self.message = message
+        self.path = path
 
 
 class ObjectiveLoadError(UsageError):

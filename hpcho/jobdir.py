@@ -1,13 +1,13 @@
 """The job directory: where everything of one experiment lives, and the record that identifies it.
 
-    runs/<name>/
-      experiment.json   the record: uuid, settings in force, seed, versions, git commit
-      experiment.yaml   the YAML as it was at the first run
-      source/           the objective's source as it was at the first run; workers run this copy
-      trials.db         the sqlite store (elsewhere where this is a network filesystem; the record says where)
-      trials/<tid>/     stdout.log, stderr.log, attachments/, and what the objective writes under trial.dir
-      logs/             controller.log, worker-<pid>.log
-      report/           what `hpcho report` writes
+runs/<name>/
+  experiment.json   the record: uuid, settings in force, seed, versions, git commit
+  experiment.yaml   the YAML as it was at the first run
+  source/           the objective's source as it was at the first run; workers run this copy
+  trials.db         the sqlite store (elsewhere where this is a network filesystem; the record says where)
+  trials/<tid>/     stdout.log, stderr.log, attachments/, and what the objective writes under trial.dir
+  logs/             controller.log, worker-<pid>.log
+  report/           what `hpcho report` writes
 """
 
 from __future__ import annotations
@@ -15,8 +15,10 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 __all__ = ["JobDir"]
 
@@ -29,22 +31,27 @@ class JobDir:
 
     @property
     def record_file(self) -> Path:
+        """What identifies the experiment, and the settings in force."""
         return self.path / "experiment.json"
 
     @property
     def source(self) -> Path:
+        """The objective's source as it was at the first run."""
         return self.path / "source"
 
     @property
     def logs(self) -> Path:
+        """The controller's and the workers' own logs."""
         return self.path / "logs"
 
     @property
     def report(self) -> Path:
+        """What ``hpcho report`` writes unless told otherwise."""
         return self.path / "report"
 
     @property
     def trials(self) -> Path:
+        """The folder of the trials' folders."""
         return self.path / "trials"
 
     def trial(self, tid: int) -> Path:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from hpcho.trial import Report, Trial
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from hpcho.trial import Report, Trial
 
 __all__ = ["should_prune"]
 

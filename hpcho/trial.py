@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from enum import Enum, IntEnum
+from pathlib import Path
 from typing import Any
 
 __all__ = [
@@ -99,20 +100,21 @@ class Owner:
         return self.host == socket.gethostname() and ticks is not None and self.started in (0, ticks)
 
     def to_json(self) -> dict[str, Any]:
+        """Plain data, for records and rows."""
         return {"host": self.host, "pid": self.pid, "started": self.started, "job": self.job}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Owner:
+        """The owner that ``to_json`` gave."""
         return cls(data["host"], data["pid"], data.get("started", 0), data.get("job"))
 
 
 def start_ticks(pid: int) -> int | None:
     """Start time of a live process in clock ticks since boot (proc(5), field 22); None if it is gone or a zombie."""
     try:
-        with open(f"/proc/{pid}/stat", "rb") as stat:
-            fields = stat.read().rpartition(b")")[2].split()
+        fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
     except FileNotFoundError:
-        return None if os.path.isdir("/proc/self") else _start_ticks_psutil(pid)
+        return None if Path("/proc/self").is_dir() else _start_ticks_psutil(pid)
     except ProcessLookupError:
         return None
     return None if fields[0] in (b"Z", b"X") else int(fields[19])
@@ -120,7 +122,7 @@ def start_ticks(pid: int) -> int | None:
 
 def _start_ticks_psutil(pid: int) -> int | None:
     """The same where there is no /proc (macOS)."""
-    import psutil
+    import psutil  # noqa: PLC0415 - only where there is no /proc
 
     try:
         process = psutil.Process(pid)
@@ -148,6 +150,7 @@ class Attempt:
     error: str | None = None
 
     def to_json(self) -> dict[str, Any]:
+        """Plain data, for rows."""
         return {
             "owner": self.owner.to_json() if self.owner else None,
             "started_at": self.started_at,
@@ -158,6 +161,7 @@ class Attempt:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Attempt:
+        """The attempt that ``to_json`` gave."""
         return cls(
             Owner.from_json(data["owner"]) if data["owner"] else None,
             data["started_at"],
@@ -195,6 +199,7 @@ class Result:
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Result:
+        """The result that ``to_json`` gave, or hyperopt stored."""
         data = {k: v for k, v in document.items() if k not in ("loss", "status", "attachments")}
         return cls(document.get("loss"), document.get("status", "ok"), data, tuple(document.get("attachments", ())))
 

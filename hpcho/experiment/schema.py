@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+import re
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from hpcho.experiment import declared
+from hpcho.experiment.model import Model
+from hpcho.experiment.options import option_flaws
+from hpcho.experiment.wording import Flaw, listed, meant, shown
 
 __all__ = [
     "Budget",
@@ -16,67 +23,143 @@ __all__ = [
     "Retries",
     "SamplerSpec",
     "TrialSpec",
+    "split_call",
 ]
 
 PositiveInt = Annotated[int, Field(ge=1)]
 PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=0)]
 
-
-class Model(BaseModel):
-    """Base of all: immutable, strict about keys and types."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+BRACES = re.compile(r"\{\{|\}\}|\{([^{}]+)\}|[{}]")
+"""In a command's argument: a doubled brace, a placeholder with its parameter in group 1, or a single brace."""
 
 
 class ObjectiveSpec(Model):
     """Exactly one of python, hyperas, command."""
 
+    like: ClassVar[str] = "{python: train.py:objective}"
+    kinds: ClassVar[tuple[str, ...]] = ("python", "hyperas", "command")
+
     python: str | None = Field(None, description="FILE.py:FUNCTION beside the YAML, or package.module:FUNCTION")
-    data: str | None = Field(None, description="like python: called once per worker process; its value is the 2nd argument")
+    data: str | None = Field(
+        None, description="like python: called once per worker process; its value is the 2nd argument"
+    )
     hyperas: str | None = Field(None, description="a classic hyperas file with data() and create_model()")
-    command: tuple[str, ...] | None = Field(None, description="argv with {param} placeholders")
+    # Lists are what YAML and JSON have for tuples: strictness ends there.
+    command: tuple[str, ...] | None = Field(
+        None, strict=False, min_length=1, description="argv with {param} placeholders"
+    )
+
+    @classmethod
+    def flaws(cls, data: Mapping[str, Any]) -> Iterator[Flaw]:
+        """Not exactly one objective, ``data`` without python, and a text that names no function."""
+        given = [kind for kind in cls.kinds if data.get(kind) is not None]
+        is_misspelt = not given and any(key not in cls.model_fields for key in data)
+        if len(given) != 1 and not is_misspelt:
+            found = listed(given, "and") if given else "none"
+            yield Flaw((), f"needs exactly one of {listed(cls.kinds)}, and has {found}")
+        if data.get("data") is not None and given and "python" not in given:
+            yield Flaw(("data",), f"belongs to a python objective: remove it from this {given[0]} one", at_key=True)
+        for key in ("python", "data"):
+            text = data.get(key)
+            if isinstance(text, str) and split_call(text) is None:
+                form = f"{text}:FUNCTION" if text.endswith(".py") else "FILE.py:FUNCTION or package.module:FUNCTION"
+                yield Flaw((key,), f"must name a function: write {form}, not {shown(text)}")
+
+
+def split_call(text: str) -> tuple[str, str] | None:
+    """``train.py:objective`` or ``package.module:objective`` in its two parts; None when it is neither."""
+    place, colon, function = text.rpartition(":")
+    is_module = all(part.isidentifier() for part in place.split("."))
+    is_file = place.endswith(".py") and place != ".py"
+    is_function = all(part.isidentifier() for part in function.split("."))
+    return (place, function) if colon and is_function and (is_module or is_file) else None
 
 
 class SamplerSpec(Model):
     """A sampler's name, its seed (drawn and recorded when absent) and its own options."""
 
+    like: ClassVar[str] = "{name: tpe, seed: 42}"
+
     name: Literal["tpe", "anneal", "random", "atpe"] = "tpe"
     seed: Count | None = None
     options: dict[str, Any] = Field(default_factory=dict, description="further keys beside name and seed land here")
+
+    @classmethod
+    def read(cls, data: Any) -> Any:
+        """``tpe`` is short for ``{name: tpe}``; further keys are the sampler's options."""
+        if isinstance(data, str):
+            return {"name": data}
+        if not isinstance(data, Mapping) or not isinstance(data.get("options", {}), Mapping):
+            return data
+        options = {key: value for key, value in data.items() if key not in cls.model_fields}
+        return {key: value for key, value in data.items() if key not in options} | {
+            "options": {**data.get("options", {}), **options}
+        }
+
+    @classmethod
+    def is_later(cls, key: str, value: Any) -> bool:
+        """hpcho's own sampler, and Optuna's."""
+        return key == "name" and isinstance(value, str) and (value == "auto" or value.startswith("optuna:"))
+
+    @classmethod
+    def flaws(cls, data: Mapping[str, Any]) -> Iterator[Flaw]:
+        """Options that the sampler does not have, and their values."""
+        if isinstance(data.get("options"), Mapping):
+            yield from option_flaws(data.get("name", "tpe"), data["options"])
 
 
 class Budget(Model):
     """When a run ends: the first one met."""
 
+    like: ClassVar[str] = "{trials: 50}"
+
     trials: PositiveInt | None = Field(None, description="successful trials wanted")
     hours: PositiveFloat | None = Field(None, description="wall time summed while a controller runs")
-    loss: float | None = Field(None, description="end once a trial's loss is this small")
-    failures: PositiveInt | None = Field(None, description="end after so many failed trials (default: as many as trials)")
+    loss: Annotated[float, Field(allow_inf_nan=False)] | None = Field(
+        None, description="end once a trial's loss is this small"
+    )
+    failures: PositiveInt | None = Field(
+        None, description="end after so many failed trials (default: as many as trials)"
+    )
+
+    @classmethod
+    def flaws(cls, data: Mapping[str, Any]) -> Iterator[Flaw]:
+        """A budget without a limit."""
+        if all(value is None for value in data.values()):
+            yield Flaw((), f"needs at least one limit: {listed(tuple(cls.model_fields))}; {{trials: 50}}, say")
 
 
 class Retries(Model):
     """How often a trial is tried again, by cause of the failure."""
 
-    objective: Count = 0
-    timeout: Count = 1
-    oom: Count = 1
-    worker: Count = 1
-    infrastructure: Count = 5
+    like: ClassVar[str] = "{timeout: 1}"
+
+    objective: Count = Field(0, description="it raised, or returned no usable loss")
+    timeout: Count = Field(1, description="it took longer than trial.timeout_min")
+    oom: Count = Field(1, description="it took more memory than there is")
+    worker: Count = Field(1, description="its process ended: a segfault, os._exit, sys.exit")
+    infrastructure: Count = Field(5, description="node, network, preemption, wall time: not the params' fault")
 
 
 class TrialSpec(Model):
     """How one trial is run."""
 
+    like: ClassVar[str] = "{timeout_min: 60}"
+
     timeout_min: PositiveFloat | None = Field(None, description="a trial that takes longer is ended, cause timeout")
     isolate: bool = Field(False, description="a forked process for each trial")
     recycle_after: PositiveInt = Field(200, description="a fresh child process after so many trials")
-    recycle_growth_gb: PositiveFloat = Field(4.0, description="a fresh child process once its memory has grown by so much")
+    recycle_growth_gb: PositiveFloat = Field(
+        4.0, description="a fresh child process once its memory has grown by so much"
+    )
     heartbeat_s: PositiveFloat = Field(5.0, description="seconds between two signs of life of a running trial")
 
 
 class Keep(Model):
     """What stays in the trials' folders."""
+
+    like: ClassVar[str] = "{best: 5}"
 
     best: PositiveInt | None = Field(None, description="folders of the best N stay whole; of others results and logs")
 
@@ -84,35 +167,119 @@ class Keep(Model):
 class LocalLauncher(Model):
     """Worker processes on this machine."""
 
-    workers: PositiveInt = 1
+    like: ClassVar[str] = "{workers: 2}"
+
+    workers: PositiveInt = Field(1, description="how many at once")
     mem_gb: PositiveFloat | None = Field(None, description="per worker; a trial that takes more is ended, cause oom")
 
 
 class NoLauncher(Model):
     """Workers are started by hand: ``hpcho worker EXPERIMENT``."""
 
+    like: ClassVar[str] = "{}"
+
 
 class LauncherSpec(Model):
     """Exactly one launcher. ``launcher: local`` in YAML is short for ``launcher: {local: {}}``."""
 
+    like: ClassVar[str] = "{local: {workers: 2}}"
+    noun: ClassVar[str] = "launcher"
+
     local: LocalLauncher | None = None
     none: NoLauncher | None = None
+
+    @classmethod
+    def read(cls, data: Any) -> Any:
+        """``local``, and ``{local: }`` with nothing after it, are short for ``{local: {}}``."""
+        if isinstance(data, str):
+            return {data: {}}
+        if isinstance(data, Mapping) and len(data) == 1 and None in data.values():
+            return {name: {} for name in data}
+        return data
+
+    @classmethod
+    def is_later(cls, key: str, value: Any) -> bool:
+        """Clusters and other hosts."""
+        del value
+        return key in ("slurm", "ssh")
+
+    @classmethod
+    def flaws(cls, data: Mapping[str, Any]) -> Iterator[Flaw]:
+        """Not exactly one launcher."""
+        given = [name for name, value in data.items() if value is not None]
+        if len(given) != 1 and set(data) <= set(cls.model_fields):
+            found = listed(given, "and") if given else "none"
+            yield Flaw((), f"needs exactly one launcher ({listed(tuple(cls.model_fields))}), and has {found}")
 
 
 class Experiment(Model):
     """One YAML file."""
 
-    name: str = Field(description="the exp_key: letters, digits, '_', '-', '.', at most 64")
-    objective: ObjectiveSpec
+    name: str = Field(
+        description="letters, digits, '_', '-' and '.', at most 64 of them, and not dots alone",
+        pattern=r"^[A-Za-z0-9_.-]*[A-Za-z0-9_-][A-Za-z0-9_.-]*$",
+        max_length=64,
+    )
+    objective: ObjectiveSpec = Field(description="what is minimised: {python: train.py:objective}, say")
     space: dict[str, Any] | None = Field(None, description="the parameters; absent for a hyperas objective")
-    sampler: SamplerSpec = SamplerSpec()
-    pruner: Literal["none"] = "none"
-    budget: Budget = Budget(trials=50)
-    retries: Retries = Retries()
-    trial: TrialSpec = TrialSpec()
-    points: tuple[dict[str, Any], ...] = ()
-    keep: Keep = Keep()
-    launcher: LauncherSpec = LauncherSpec(local=LocalLauncher())
-    store: Literal["auto", "sqlite"] = "auto"
-    job_dir: str = "runs"
-    group: str | None = None
+    sampler: SamplerSpec = Field(SamplerSpec(), description="what proposes trials")
+    pruner: Literal["none"] = Field("none", description="what stops trials early")
+    budget: Budget = Field(Budget(trials=50), description="when the run ends")
+    retries: Retries = Field(Retries(), description="how often a trial is tried again, by cause of the failure")
+    trial: TrialSpec = Field(TrialSpec(), description="how one trial is run")
+    points: tuple[dict[str, Any], ...] = Field(
+        (), strict=False, description="params evaluated first; what a point leaves out is sampled"
+    )
+    keep: Keep = Field(Keep(), description="trial folders and models kept whole (default: all)")
+    launcher: LauncherSpec = Field(LauncherSpec(local=LocalLauncher()), description="what starts workers")
+    store: Literal["auto", "sqlite"] = Field("auto", description="what keeps trials")
+    job_dir: str = Field(
+        "runs", min_length=1, description="a folder beside the YAML; <job_dir>/<name>/ holds everything"
+    )
+    group: str | None = Field(
+        None, min_length=1, description="the job directory is opened to this group; it is 0700 without"
+    )
+
+    @classmethod
+    def is_later(cls, key: str, value: Any) -> bool:
+        """A store for clusters, an image for workers, and what changes the meaning of a run."""
+        if key == "store":
+            return value == "mongo" or (isinstance(value, Mapping) and "mongo" in value)
+        return key in ("container", "extends", "warm_start", "minimise", "constraints")
+
+    @classmethod
+    def flaws(cls, data: Mapping[str, Any]) -> Iterator[Flaw]:
+        """What two sections say against each other, and all of the space."""
+        objective, space = data.get("objective"), data.get("space")
+        if isinstance(objective, Mapping):
+            yield from _space_belongs(objective, space)
+        if isinstance(space, Mapping):
+            reading = declared.read(space)
+            yield from (flaw.below("space") for flaw in reading.flaws)
+            if isinstance(objective, Mapping) and isinstance(objective.get("command"), (list, tuple)):
+                yield from _unknown_placeholders(objective["command"], reading.names)
+        launcher = LauncherSpec.read(data.get("launcher"))
+        if isinstance(launcher, Mapping) and launcher.get("none") is not None and data.get("store", "auto") == "auto":
+            message = "needs `store: sqlite` beside it, which workers on this host can share"
+            yield Flaw(("launcher",), f"none (workers are started by hand) {message}")
+
+
+def _space_belongs(objective: Mapping[str, Any], space: Any) -> Iterator[Flaw]:
+    """A hyperas objective brings its own space; the others need one."""
+    if objective.get("hyperas") is not None:
+        if space is not None:
+            yield Flaw(("space",), "must be removed: a hyperas objective's templates are its space", at_key=True)
+    elif space is None and any(objective.get(kind) is not None for kind in ("python", "command")):
+        yield Flaw(("space",), "is required: the parameters, such as {lr: {float: [1e-5, 1e-1], log: true}}")
+
+
+def _unknown_placeholders(command: Any, names: frozenset[str]) -> Iterator[Flaw]:
+    for index, word in enumerate(command):
+        for found in BRACES.finditer(word) if isinstance(word, str) else ():
+            path, name = ("objective", "command", index), found[1]
+            if found[0] in ("{", "}"):
+                message = f"{word} has a single {found[0]}: write {found[0] * 2} for a brace, {{name}} for a parameter"
+                yield Flaw(path, message, offset=found.start())
+            elif name is not None and name not in names:
+                hint = meant(name, names) or f"; they are {listed(sorted(names), 'and')}"
+                yield Flaw(path, f"{{{name}}} is no parameter of the space{hint}", offset=found.start())

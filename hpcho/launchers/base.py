@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from hpcho.trial import Failure, Owner
+if TYPE_CHECKING:
+    from hpcho.trial import Failure, Owner
 
 __all__ = ["Launcher"]
 

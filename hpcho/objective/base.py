@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from hpcho.trial import Vals
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from hpcho.trial import Vals
 
 __all__ = ["Objective", "TrialContext"]
 

@@ -1,5 +1,6 @@
 """Proposes points: hyperopt's own samplers behind one pure interface."""
 
 from hpcho.samplers.base import Sampler
+from hpcho.samplers.catalogue import build, check_workers
 
-__all__ = ["Sampler"]
+__all__ = ["Sampler", "build", "check_workers"]

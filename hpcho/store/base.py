@@ -10,17 +10,26 @@ Fencing
     it is, finish, fail and release raise it by 1, move by 2: that is what refuses hyperopt's own workers too
     (docs/decisions). heartbeat leaves it alone, so a heartbeat never disturbs the owner's own next write.
 
+Fields
+    ``owner`` is None in NEW and after every move; a trial that its worker brought to DONE or ERROR keeps its owner, to
+    be shown. claim sets ``beat`` to 0. ``reports`` stay when a trial is tried again, since an attempt may go on from a
+    checkpoint: where a step was told twice, the later one counts. ``claimed_at`` is the time of the last claim,
+    whatever became of it; ``finished_at`` is None in NEW and RUNNING. Every value comes back as plain Python, whatever
+    numpy it went in as; what is not JSON (NaN among it) is refused with TypeError or ValueError.
+
 Durability
     When add, finish, fail, release, move or put has returned, its effect survives kill -9 and power loss. claim and
-    heartbeat may be lost in a power failure (the trial is then simply new again). No reader sees half a write, and a
-    trial's attachments are in place before its result is.
+    heartbeat survive kill -9, but may be lost in a power failure (the trial is then simply new again). No reader sees
+    half a write, and a trial's attachments are in place before its result is. Files given to a finish or move that
+    raises are still where they were.
 
 Times
-    are recorded for people. A store never compares the clocks of two machines.
+    are recorded for people. A store never compares the clocks of two machines. An attempt begins with the last claim
+    (the attempt of an adopted late result too) and never ends before it began, whatever the clock did meanwhile.
 
 Concurrency
     Any number of processes may use a store at once; a store object belongs to the thread that opened it and does not
-    survive a fork.
+    survive a fork (StoreError).
 
 Errors
     StoreError when the store cannot be reached or is damaged, StoreFull when there is no room: nothing was changed, and
@@ -29,11 +38,13 @@ Errors
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from hpcho.trial import Draft, Failure, Owner, Report, Result, Trial, TrialState
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
 __all__ = ["ANY", "MOVES", "TrialStore"]
 
@@ -71,9 +82,10 @@ class TrialStore(Protocol):
         """Count ``trial.beat`` up by one and append ``reports``. Raises ClaimLost."""
 
     def finish(self, trial: Trial, result: Result, files: Mapping[str, Path] | None = None) -> Trial:
-        """RUNNING -> DONE. Takes over ``files`` (attachment name -> a file that may be moved away). Raises ClaimLost.
+        """RUNNING -> DONE. Takes over ``files`` (attachment name -> a file that is moved away). Raises ClaimLost.
 
-        ``result.attachments`` is set from the names in ``files``. An attempt without cause is appended.
+        A name may be any string. ``result.attachments`` is set from the names in ``files``. An attempt without cause is
+        appended.
         """
 
     def fail(self, trial: Trial, failure: Failure, *, retry: bool) -> Trial:
@@ -93,17 +105,22 @@ class TrialStore(Protocol):
     ) -> Trial:
         """Make one of MOVES (ValueError for another). Raises ClaimLost when the trial has changed since it was read.
 
-        An attempt is appended when ``failure`` or ``result`` is given. ``owner`` becomes None.
+        A ``result`` goes with a move to DONE, and only there (ValueError). An attempt is appended when ``failure`` or
+        ``result`` is given. A heartbeat is no change.
         """
 
     def changes(self, cursor: Any = None) -> tuple[Any, list[Trial]]:
         """The trials that changed since ``cursor`` (None: all), by tid, and the next cursor.
 
-        The cost is that of the changed trials alone. A trial may be delivered twice, never left out.
+        The cost is that of the changed trials alone. A trial may be delivered twice, never left out; one whose stored
+        data was damaged by other hands is left out with a warning, once, so that the others can still be read.
         """
 
     def attachment(self, tid: int, name: str) -> Path:
-        """A readable file with the attachment's bytes. Raises KeyError(name) when the trial has none of that name."""
+        """A readable file with the attachment's bytes.
+
+        Raises KeyError, with words, when the trial has none of that name or its file was cleared away.
+        """
 
     def get(self, key: str) -> Any:
         """A record of the run (JSON data), or None."""

@@ -1,0 +1,22 @@
+"""Arguments and options that several commands share."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+__all__ = ["AsJson", "ExperimentOrJobDir", "ExperimentPath", "Settings"]
+
+ExperimentPath = Annotated[Path, typer.Argument(metavar="EXPERIMENT", help="The YAML file.", show_default=False)]
+
+ExperimentOrJobDir = Annotated[
+    Path,
+    typer.Argument(metavar="EXPERIMENT", help="The YAML file, or the job directory (runs/NAME).", show_default=False),
+]
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document instead.")]
+
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Replace a setting of the YAML, as launcher.local.workers=4."),
+]

@@ -1,0 +1,316 @@
+"""Decides: reaps, suggests, tops up workers, ends.
+
+``step`` may be killed anywhere and run again by another process: everything it decides from stands in the store. What a
+Controller object keeps besides are copies (the ledger) and stopwatches, and losing them only delays a decision.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import random
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from hpcho import late
+from hpcho.controller.keep import Keeper
+from hpcho.errors import ClaimLost
+from hpcho.retries import may_retry
+from hpcho.standing import Ledger
+from hpcho.trial import Cause, Draft, Failure, Trial, TrialState
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from hpcho.experiment import Experiment
+    from hpcho.jobdir import JobDir
+    from hpcho.launchers.base import Launcher
+    from hpcho.samplers import Sampler
+    from hpcho.space import Space
+    from hpcho.store import TrialStore
+
+__all__ = ["Controller", "End"]
+
+log = logging.getLogger(__name__)
+
+CLOCK_S = 2.0
+"""How often the run's elapsed time is recorded."""
+LOST_BEATS = 10
+"""A worker that nobody can ask about is gone after so many silent heartbeats."""
+FIRST_FAILURES = 5
+"""So many failures of the objective before any success end the run: it is the objective that is broken."""
+AHEAD_S = 0.5
+"""How long workers should find new trials without the controller, where suggesting ahead costs nothing."""
+MOST_AHEAD = 1000
+RELEASE_S = 15.0
+"""How long running trials may take to leave once the run is over, before they are cancelled under them."""
+
+
+@dataclass(frozen=True)
+class End:
+    """Why a run is over. ``reason``: trials, hours, loss, failures, objective, stopped, interrupted."""
+
+    reason: str
+    message: str
+    usable: bool = True
+    """Whether there is a successful trial to show."""
+
+    def to_json(self) -> dict[str, Any]:
+        """The record that the store keeps under "end"."""
+        return {"reason": self.reason, "message": self.message, "usable": self.usable}
+
+
+class Controller:
+    """Runs one experiment; the caller holds the seat and calls ``step`` until it gives an End."""
+
+    def __init__(
+        self,
+        experiment: Experiment,
+        jobdir: JobDir,
+        store: TrialStore,
+        space: Space,
+        sampler: Sampler,
+        launcher: Launcher,
+        *,
+        seed: int,
+    ) -> None:
+        self.experiment = experiment
+        self.ledger = Ledger()
+        self._jobdir, self._store, self._space = jobdir, store, space
+        self._sampler, self._launcher = sampler, launcher
+        self._seed = seed
+        self._keeper = Keeper(jobdir, experiment.keep.best)
+        self._cursor: Any = None
+        self._beats: dict[int, tuple[int, int, float]] = {}
+        self._ending: tuple[End, float] | None = None
+        self._obeyed: dict[str, Any] | None = None
+        self._elapsed_s = float((store.get("clock") or {}).get("elapsed_s", 0.0))
+        self._ticked_at = self._recorded_at = time.monotonic()
+        self._refresh()
+        self._errors_before = self.ledger.states[TrialState.ERROR]
+        self._step_s = 0.02
+        self.was_busy = True
+        """Whether the last step found something changed."""
+        store.put("control", None)
+        store.put("end", None)
+        self._revive()
+
+    @property
+    def workers(self) -> int:
+        """How many workers the experiment asks for."""
+        local = self.experiment.launcher.local
+        return local.workers if local else 0
+
+    def step(self) -> End | None:
+        """One pass over what has changed; the End once the run is over and nothing runs any more."""
+        began = time.monotonic()
+        self._tick()
+        changed = self._refresh()
+        self.was_busy = bool(changed)
+        self._obey()
+        self._adopt_late_results(changed)
+        self._reap()
+        end = self._ending[0] if self._ending else self._find_end()
+        if end is None:
+            self._suggest()
+            self._launcher.top_up(min(self.workers, self.ledger.pending) - self._left_over())
+            self._step_s = 0.8 * self._step_s + 0.2 * (time.monotonic() - began)
+            return None
+        return self._conclude(end)
+
+    def stop(self, how: str, reason: str, message: str) -> None:
+        """Suggest and claim nothing more; ``how``: "drain" lets running trials finish, "now" has them released.
+
+        The run ends, with ``reason``, once nothing runs.
+        """
+        self._obeyed = {"stop": how}
+        self._store.put("control", self._obeyed)
+        self._ending = (End(reason, message, usable=self.ledger.ok > 0), math.inf)
+        if how == "now":
+            self._launcher.release()
+
+    def record_clock(self) -> None:
+        """Write down the elapsed time now."""
+        self._recorded_at = time.monotonic()
+        self._store.put("clock", {"elapsed_s": round(self._elapsed_s, 3)})
+
+    def _obey(self) -> None:
+        """Do what ``hpcho stop`` has asked for."""
+        control = self._store.get("control")
+        if control and control != self._obeyed:
+            self._obeyed = control
+            if self._ending is None or control["stop"] == "now":
+                self.stop(control["stop"], "stopped", "stopped by `hpcho stop`")
+
+    # -- reading ---------------------------------------------------------------------------------------------------
+
+    def _tick(self) -> None:
+        now = time.monotonic()
+        self._elapsed_s += now - self._ticked_at
+        self._ticked_at = now
+        if now - self._recorded_at >= CLOCK_S:
+            self.record_clock()
+
+    def _refresh(self) -> list[Trial]:
+        self._cursor, changed = self._store.changes(self._cursor)
+        if changed:
+            self.ledger.apply(changed)
+            self._keeper.apply(changed)
+        return changed
+
+    # -- trials whose worker is gone -------------------------------------------------------------------------------
+
+    def _reap(self) -> None:
+        for trial in list(self.ledger.running.values()):
+            failure = self._launcher.death_of(trial.owner) if trial.owner else None
+            failure = failure or self._silence(trial)
+            if failure is None:
+                continue
+            retry = may_retry(trial, failure.cause, self.experiment.retries)
+            log.warning("trial %d: %s; %s", trial.tid, failure.error, "it goes back" if retry else "no attempt is left")
+            self._move(trial, TrialState.NEW if retry else TrialState.ERROR, failure=failure)
+        self._beats = {tid: seen for tid, seen in self._beats.items() if tid in self.ledger.running}
+
+    def _silence(self, trial: Trial) -> Failure | None:
+        """A failure when the heartbeat has not counted up for LOST_BEATS, by this process's own stopwatch."""
+        now = time.monotonic()
+        seen = self._beats.get(trial.tid)
+        if seen is None or seen[:2] != (trial.version, trial.beat):
+            self._beats[trial.tid] = (trial.version, trial.beat, now)
+            return None
+        silent_s = now - seen[2]
+        if silent_s < LOST_BEATS * self.experiment.trial.heartbeat_s:
+            return None
+        return Failure(Cause.NODE, f"no sign of life from the worker {trial.owner} for {silent_s:.0f} s")
+
+    def _adopt_late_results(self, changed: Iterable[Trial]) -> None:
+        """Take over results that a worker computed but could not deliver, where nobody else has the trial now."""
+        for trial in changed:
+            if trial.state not in (TrialState.NEW, TrialState.CANCEL) or not (trial.attempts or trial.version):
+                continue
+            for found in late.load(self._jobdir.trial(trial.tid)):
+                log.warning("trial %d: adopting a result that was delivered late", trial.tid)
+                if self._move(trial, TrialState.DONE, result=found.result, files=found.files):
+                    break
+
+    def _move(self, trial: Trial, to: TrialState, **change: Any) -> bool:
+        """Move and remember; False when somebody else was faster, which the next refresh will show."""
+        try:
+            moved = self._store.move(trial, to, **change)
+        except ClaimLost:
+            return False
+        self.ledger.apply([moved])
+        return True
+
+    # -- new trials ------------------------------------------------------------------------------------------------
+
+    def _wanted(self) -> float:
+        """How many more trials may be added: new plus running never exceed what the budget still wants."""
+        trials = self.experiment.budget.trials
+        return math.inf if trials is None else trials - self.ledger.ok - self.ledger.pending
+
+    def _revive(self) -> None:
+        """Cancelled trials come back when a larger budget has room for them."""
+        if self._find_end() is not None:
+            return
+        for trial in list(self.ledger.cancelled.values()):
+            if self._wanted() < 1:
+                return
+            self._move(trial, TrialState.NEW)
+
+    def _suggest(self) -> None:
+        n = int(min(self._wanted(), self._room()))
+        if n < 1:
+            return
+        points = self.experiment.points[self.ledger.points : self.ledger.points + n]
+        drafts = [self._draft_of(point, self.ledger.points + i) for i, point in enumerate(points)]
+        if not drafts:
+            drafts = [Draft(vals) for vals in self._sampler.suggest(self.ledger.trials, n, self._seed)]
+        self.ledger.apply(self._store.add(drafts))
+
+    def _draft_of(self, point: dict[str, Any], number: int) -> Draft:
+        """A YAML point as a draft; what it leaves out is sampled, the same way at every resume."""
+        return Draft(self._space.encode(point, random.Random(f"{self._seed} point {number}")), origin="point")
+
+    def _room(self) -> int:
+        """How many trials the queue has room for, so that no worker waits and no suggestion is older than need be."""
+        workers = max(self.workers, len(self.ledger.running), 1)
+        rate = self.ledger.per_second(time.time())
+        if not self._sampler.uses_history:
+            return max(2 * workers, min(math.ceil(rate * AHEAD_S), MOST_AHEAD)) - len(self.ledger.waiting)
+        if workers == 1 and self.workers == 1:
+            # with one worker a seeded run repeats: each suggestion knows every earlier trial's result
+            return 1 - self.ledger.pending
+        ahead = min(max(math.ceil(rate * self._step_s), 1), workers)
+        return workers + ahead - self.ledger.pending
+
+    # -- the end ---------------------------------------------------------------------------------------------------
+
+    def _find_end(self) -> End | None:
+        budget, ledger = self.experiment.budget, self.ledger
+        if self._objective_is_broken():
+            return End("objective", self._broken_message(), usable=False)
+        most_failures = budget.failures or budget.trials
+        if most_failures is not None and ledger.failed >= most_failures:
+            message = f"{ledger.failed} trials failed (budget.failures: {most_failures}). {self._last_error()}"
+            return End("failures", message, ledger.ok > 0)
+        if budget.loss is not None and ledger.best is not None and (ledger.best.loss or 0.0) <= budget.loss:
+            return End(
+                "loss", f"trial {ledger.best.tid} reached a loss of {ledger.best.loss:g} (budget.loss: {budget.loss:g})"
+            )
+        if budget.hours is not None and self._elapsed_s >= budget.hours * 3600:
+            return End("hours", f"{budget.hours:g} hours are over (budget.hours)", ledger.ok > 0)
+        if budget.trials is not None and ledger.ok >= budget.trials:
+            return End("trials", f"{ledger.ok} trials are done (budget.trials: {budget.trials})")
+        return None
+
+    def _objective_is_broken(self) -> bool:
+        ledger = self.ledger
+        recent = ledger.states[TrialState.ERROR] - self._errors_before
+        return (
+            ledger.states[TrialState.DONE] == 0
+            and recent >= FIRST_FAILURES
+            and ledger.failures[Cause.OBJECTIVE] == ledger.states[TrialState.ERROR]
+        )
+
+    def _broken_message(self) -> str:
+        return (
+            f"the first {FIRST_FAILURES} trials all failed in the objective, so the run was ended. {self._last_error()}"
+        )
+
+    def _last_error(self) -> str:
+        trial = self.ledger.last_errors[-1]
+        return f"Trial {trial.tid} ended with:\n\n{(trial.error or '').rstrip()}"
+
+    def _conclude(self, end: End) -> End | None:
+        """Bring the run to its end: what is queued is cancelled, what runs may finish or is released."""
+        if self._ending is None:
+            self._ending = (end, time.monotonic() + RELEASE_S)
+            if end.reason not in ("trials", "stopped", "interrupted"):
+                self._launcher.release()
+        resumable = end.reason in ("stopped", "interrupted")
+        enqueued = [t for t in self._unfinished() if t.origin == "enqueued"] if not resumable else []
+        if not resumable:
+            over = time.monotonic() >= self._ending[1]
+            for trial in self._unfinished():
+                if trial.origin != "enqueued" and (trial.state is TrialState.NEW or over):
+                    self._move(trial, TrialState.CANCEL)
+        if enqueued:
+            self._launcher.top_up(min(self.workers, len(enqueued)))
+        if self.ledger.running or enqueued:
+            return None
+        self.record_clock()
+        self._store.put("end", end.to_json())
+        return end
+
+    def _left_over(self) -> int:
+        """Workers of an earlier controller on this host that still finish a trial, and so use the machine."""
+        if not self.experiment.launcher.local:
+            return 0
+        mine = set(self._launcher.alive())
+        owners = {trial.owner for trial in self.ledger.running.values() if trial.owner}
+        return sum(owner.is_alive_here() for owner in owners - mine)
+
+    def _unfinished(self) -> list[Trial]:
+        return [*self.ledger.waiting.values(), *self.ledger.running.values()]

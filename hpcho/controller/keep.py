@@ -1,0 +1,67 @@
+"""``keep: {best: N}``: of all but the best N trials only results and logs stay in the trial's folder."""
+
+from __future__ import annotations
+
+import bisect
+import shutil
+from typing import TYPE_CHECKING
+
+from hpcho.trial import Trial, TrialState
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from hpcho.jobdir import JobDir
+
+__all__ = ["Keeper"]
+
+STAYS = frozenset({"stdout.log", "stderr.log", "result.json"})
+
+
+class Keeper:
+    """Clears the folders of trials that ended and are not, or no longer, among the best."""
+
+    def __init__(self, jobdir: JobDir, best: int | None) -> None:
+        self._jobdir = jobdir
+        self._best = best
+        self._ranking: list[tuple[float, int]] = []
+
+    def apply(self, changed: Iterable[Trial]) -> None:
+        """Take in changed trials and clear what need not stay. Safe to repeat."""
+        if self._best is None:
+            return
+        for trial in changed:
+            if trial.state is TrialState.ERROR:
+                self._clear(trial.tid)
+            elif trial.state is TrialState.DONE:
+                self._rank(trial)
+
+    def _rank(self, trial: Trial) -> None:
+        assert self._best is not None
+        if trial.loss is None:
+            self._clear(trial.tid)
+            return
+        entry = (trial.loss, trial.tid)
+        if entry in self._ranking:
+            return
+        bisect.insort(self._ranking, entry)
+        for _, tid in self._ranking[self._best :]:
+            self._clear(tid)
+        del self._ranking[self._best :]
+
+    def _clear(self, tid: int) -> None:
+        try:
+            entries = list(self._jobdir.trial(tid).iterdir())
+        except FileNotFoundError:
+            return
+        for entry in entries:
+            if entry.name not in STAYS and not entry.name.startswith("late-"):
+                _remove(entry)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)

@@ -1,0 +1,186 @@
+"""Workers as processes of this machine.
+
+Each worker is started in a session of its own, so that Ctrl-C at the terminal reaches the controller alone, and holds
+the reading end of a pipe whose writing end only the controller has: when the controller is gone, however it went, the
+worker sees the end of the pipe, finishes the trial it has and leaves.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import signal
+import subprocess
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from hpcho.errors import LauncherError
+from hpcho.trial import Cause, Failure, Owner, start_ticks
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from hpcho.jobdir import JobDir
+
+__all__ = ["LocalLauncher"]
+
+log = logging.getLogger(__name__)
+
+EARLY_S = 10.0
+"""A worker that leaves with an error sooner than this after its start could not work at all."""
+EARLY_EXITS = 3
+"""So many of those in a row, and starting more is no use."""
+CLOSE_S = 10.0
+"""How long ``close`` waits for workers to leave before it kills them."""
+
+
+@dataclass
+class _Worker:
+    process: subprocess.Popen[bytes]
+    owner: Owner
+    started_at: float
+
+
+class LocalLauncher:
+    """Starts ``command`` (the worker's entry point) as often as there are workers wanted."""
+
+    def __init__(self, command: Sequence[str], jobdir: JobDir) -> None:
+        self._command = list(command)
+        self._jobdir = jobdir
+        self._workers: dict[Owner, _Worker] = {}
+        self._deaths: dict[Owner, int] = {}
+        self._early_exits = 0
+        self._not_before = 0.0
+        self._reader, self._writer = os.pipe()
+
+    def top_up(self, wanted: int) -> None:
+        """Start workers until ``wanted`` are alive. Raises LauncherError when they fail as they start."""
+        self._collect()
+        if self._early_exits >= EARLY_EXITS:
+            raise LauncherError(
+                f"workers cannot start: {EARLY_EXITS} in a row ended with an error. The last lines of "
+                f"{self._jobdir.logs / 'workers.log'}:\n{self._last_lines()}"
+            )
+        if time.monotonic() < self._not_before:
+            return
+        while len(self._workers) < wanted:
+            try:
+                self._start()
+            except OSError as error:
+                # too many processes or files, or no memory, for the moment: what runs goes on, and this is tried again
+                log.warning("cannot start a worker now (%s); trying again", error)
+                self._not_before = time.monotonic() + 2.0
+                return
+
+    def alive(self) -> list[Owner]:
+        """The workers that are alive."""
+        self._collect()
+        return list(self._workers)
+
+    def death_of(self, owner: Owner) -> Failure | None:
+        """Why a worker of this host is gone, its pid and start time told apart from a later process's."""
+        self._collect()
+        if owner in self._workers or owner.host != Owner.here().host or owner.is_alive_here():
+            return None
+        code = self._deaths.get(owner)
+        how = "" if code is None else f", {_exit_words(code)}"
+        return Failure(Cause.NODE, f"the worker process {owner} is gone{how}")
+
+    def release(self) -> None:
+        """SIGTERM to every worker: it gives its trial back and leaves."""
+        for worker in self._workers.values():
+            with contextlib.suppress(ProcessLookupError):
+                worker.process.send_signal(signal.SIGTERM)
+
+    def close(self) -> None:
+        """Release all workers, wait CLOSE_S at most, then kill what is left with its children."""
+        self.release()
+        deadline = time.monotonic() + CLOSE_S
+        for worker in self._workers.values():
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                worker.process.wait(max(deadline - time.monotonic(), 0.0))
+        for worker in self._workers.values():
+            if worker.process.poll() is None:
+                worker.process.kill()
+                worker.process.wait()
+        self._collect()
+        for end in (self._reader, self._writer):
+            with contextlib.suppress(OSError):
+                os.close(end)
+        kill_strays(self._jobdir)
+
+    def _start(self) -> None:
+        self._jobdir.logs.mkdir(exist_ok=True)
+        with (self._jobdir.logs / "workers.log").open("ab") as output:
+            process = subprocess.Popen(
+                [*self._command, "--lifeline", str(self._reader)],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                cwd=self._jobdir.path,
+                env={**os.environ, "HPCHO_JOB_DIR": str(self._jobdir.path)},
+                pass_fds=[self._reader],
+                start_new_session=True,
+            )
+        owner = Owner(Owner.here().host, process.pid, start_ticks(process.pid) or 0, Owner.here().job)
+        self._workers[owner] = _Worker(process, owner, time.monotonic())
+
+    def _collect(self) -> None:
+        """Take exited workers off the list."""
+        for owner, worker in list(self._workers.items()):
+            code = worker.process.poll()
+            if code is None:
+                if time.monotonic() - worker.started_at > EARLY_S:
+                    self._early_exits = 0
+                continue
+            del self._workers[owner]
+            self._deaths[owner] = code
+            if code > 0 and time.monotonic() - worker.started_at <= EARLY_S:
+                self._early_exits += 1
+            if code < 0:
+                # killed from outside: its own children could not be told
+                kill_strays(self._jobdir)
+
+    def _last_lines(self, count: int = 15) -> str:
+        try:
+            text = (self._jobdir.logs / "workers.log").read_text(encoding="utf-8", errors="replace")
+        except OSError as error:
+            return str(error)
+        return "\n".join(text.splitlines()[-count:])
+
+
+def kill_strays(jobdir: JobDir) -> None:
+    """Kill processes that a worker of this job directory started, where that worker itself is gone.
+
+    They are known by the environment that a worker gives to its children: HPCHO_WORKER=<host>:<pid>:<started>.
+    """
+    import psutil  # noqa: PLC0415 - needed only after a death
+
+    for process in psutil.process_iter():
+        try:
+            environment = process.environ()
+        except psutil.Error:
+            continue
+        if environment.get("HPCHO_JOB_DIR") != str(jobdir.path) or "HPCHO_WORKER" not in environment:
+            continue
+        host, pid, started = environment["HPCHO_WORKER"].rsplit(":", 2)
+        worker = Owner(host, int(pid), int(started))
+        if (
+            process.pid not in (worker.pid, os.getpid())
+            and worker.host == Owner.here().host
+            and not worker.is_alive_here()
+        ):
+            log.warning("killing process %d, left behind by the worker %s", process.pid, worker)
+            with contextlib.suppress(psutil.Error):
+                process.kill()
+
+
+def _exit_words(code: int) -> str:
+    if code >= 0:
+        return f"exit code {code}"
+    try:
+        return f"killed by {signal.Signals(-code).name}"
+    except ValueError:
+        return f"killed by signal {-code}"

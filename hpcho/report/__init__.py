@@ -1,0 +1,7 @@
+"""The report: trials as data, figures, tables, and one HTML file that opens offline."""
+
+from hpcho.report.output import render
+from hpcho.report.summary import Summary, summarise
+from hpcho.report.table import Row, best, param_names, rows, trial_rows, write_csv
+
+__all__ = ["Row", "Summary", "best", "param_names", "render", "rows", "summarise", "trial_rows", "write_csv"]

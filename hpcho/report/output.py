@@ -1,0 +1,82 @@
+"""Writes a report: the page, the figures and the table, each file as a whole or not at all."""
+
+from __future__ import annotations
+
+import io
+import os
+import time
+from typing import TYPE_CHECKING
+
+from hpcho.errors import UsageError
+from hpcho.report.summary import Summary, summarise
+from hpcho.report.table import write_csv
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from hpcho.experiment.schema import Experiment
+    from hpcho.space import Space
+    from hpcho.trial import Trial
+
+__all__ = ["FORMATS", "render"]
+
+FORMATS = ("svg", "png")
+
+
+def render(
+    experiment: Experiment,
+    space: Space,
+    trials: Sequence[Trial],
+    out: Path,
+    *,
+    elapsed_s: float,
+    axes: tuple[str, str] | None = None,
+    formats: Sequence[str] = FORMATS,
+) -> list[Path]:
+    """Write report.html, trials.csv and figures/ into the folder ``out``; returns the files, the page first.
+
+    Works on any trials, also half-way through a run; earlier files are replaced. ``elapsed_s``: how long controllers
+    have run; ``axes``: the two parameters of the 3D figure. Raises UsageError for axes or formats that there are not,
+    and where ``out`` cannot be written.
+    """
+    # matplotlib takes half a second to import: commands that draw nothing do without.
+    from hpcho.report.figures import pictures  # noqa: PLC0415 - see above
+    from hpcho.report.page import page  # noqa: PLC0415 - as its figures
+
+    unknown = sorted(set(formats) - set(FORMATS))
+    if unknown:
+        raise UsageError(f"figures cannot be written as {', '.join(unknown)}; choose from {', '.join(FORMATS)}")
+    summary = summarise(experiment, space, trials, elapsed_s=elapsed_s, made_at=time.time())
+    drawn = list(pictures(summary, axes, FORMATS))
+    files = {
+        out / "report.html": page(summary, drawn).encode("utf-8", errors="backslashreplace"),
+        out / "trials.csv": _csv(space, summary),
+    }
+    for form in formats:
+        files |= {out / "figures" / f"{picture.stem}.{form}": picture.files[form] for picture in drawn}
+    try:
+        (out / "figures").mkdir(parents=True, exist_ok=True)
+        for path, content in files.items():
+            _replace(path, content)
+    except OSError as error:
+        raise UsageError(
+            f"the report cannot be written to {out}: {error.strerror}; choose another folder with --out"
+        ) from error
+    return list(files)
+
+
+def _csv(space: Space, summary: Summary) -> bytes:
+    text = io.StringIO(newline="")
+    write_csv(space, summary.rows, text)
+    return text.getvalue().encode()
+
+
+def _replace(path: Path, content: bytes) -> None:
+    """A reader sees the old file or the new one, never half of it."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        draft.write_bytes(content)
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)

@@ -1,0 +1,157 @@
+"""Trials as rows of plain data, for ``hpcho trials``, ``hpcho best`` and ``trials.csv``."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any, TextIO
+
+from hpcho.trial import Trial, TrialState
+
+if TYPE_CHECKING:
+    from hpcho.space import Space
+
+__all__ = ["Row", "best", "iso", "param_names", "rows", "trial_rows", "write_csv"]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One trial. ``params`` are flat, inactive ones absent; ``duration_s`` is the last ended attempt's.
+
+    ``started`` and ``finished`` are UTC ISO strings of the last attempt; ``loss`` is finite, of a successful trial.
+    """
+
+    tid: int
+    state: str
+    status: str | None
+    loss: float | None
+    params: Mapping[str, Any]
+    duration_s: float | None
+    owner: str | None
+    attempts: int
+    cause: str | None
+    error: str | None
+    started: str | None
+    finished: str | None
+
+    def to_json(self) -> dict[str, Any]:
+        """The row as ``hpcho trials --json`` prints it."""
+        keys = ("tid", "state", "status", "loss", "params", "duration_s", "owner", "attempts", "cause", "error")
+        return {key: getattr(self, key) for key in keys}
+
+
+def rows(space: Space, trials: Sequence[Trial]) -> tuple[Row, ...]:
+    """One row a trial, in the order of ``trials``."""
+    return tuple(_row(space, trial) for trial in trials)
+
+
+def trial_rows(space: Space, trials: Sequence[Trial]) -> list[dict[str, Any]]:
+    """The document of ``hpcho trials --json``."""
+    return [row.to_json() for row in rows(space, trials)]
+
+
+def best(space: Space, trials: Sequence[Trial]) -> dict[str, Any] | None:
+    """The document of ``hpcho best --json``: the trial of the least loss, of equal ones the first; or None."""
+    losses = [(t.loss, t.tid, t) for t in trials if t.loss is not None and math.isfinite(t.loss)]
+    if not losses:
+        return None
+    _, _, trial = min(losses, key=lambda entry: entry[:2])
+    assert trial.result is not None
+    row = _row(space, trial)
+    result = _plain(trial.result.to_json())
+    return {"tid": row.tid, "loss": row.loss, "params": row.params, "result": result, "duration_s": row.duration_s}
+
+
+def param_names(space: Space, table: Sequence[Row] = ()) -> tuple[str, ...]:
+    """The names of all parameters as declared, each once; then any others in ``table``."""
+    names = dict.fromkeys(parameter.name for parameter in space.parameters)
+    names.update(dict.fromkeys(name for row in table for name in row.params))
+    return tuple(names)
+
+
+def write_csv(space: Space, table: Sequence[Row], file: TextIO) -> None:
+    """``trials.csv``: params under ``params.NAME``, empty where inactive; open ``file`` with ``newline=""``.
+
+    A cell that a spreadsheet would run as a formula gets a leading apostrophe.
+    """
+    names = param_names(space, table)
+    plain = ("tid", "state", "status", "loss", "duration_s", "attempts", "cause", "owner", "started", "finished")
+    writer = csv.writer(file)  # its "\r\n" has both characters quoted inside of cells
+    writer.writerow([*plain, *(f"params.{name}" for name in names), "error"])
+    for row in table:
+        params = (_cell(row.params[name]) if name in row.params else "" for name in names)
+        writer.writerow([*(_inert(getattr(row, key)) for key in plain), *params, _inert(row.error)])
+
+
+def iso(seconds: float | None) -> str | None:
+    """Seconds since the epoch as a UTC ISO string."""
+    if seconds is None:
+        return None
+    return datetime.fromtimestamp(seconds, timezone.utc).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def _row(space: Space, trial: Trial) -> Row:
+    last = trial.attempts[-1] if trial.attempts else None
+    running = trial.state is TrialState.RUNNING
+    ended = trial.state in (TrialState.DONE, TrialState.ERROR)
+    return Row(
+        tid=trial.tid,
+        state=trial.state.label,
+        status=trial.result.status if trial.result else None,
+        loss=trial.loss if trial.loss is not None and math.isfinite(trial.loss) else None,
+        params={name: _plain(value) for name, value in space.decode(trial.vals).items()},
+        # A clock set back in the middle of an attempt makes no negative times.
+        duration_s=None if trial.duration_s is None else max(trial.duration_s, 0.0),
+        owner=_owner(trial),
+        attempts=trial.attempt_count,
+        cause=trial.cause.value if trial.cause else None,
+        error=trial.error,
+        started=iso(trial.claimed_at if running else last.started_at if last else None),
+        finished=iso(last.ended_at if ended and last else None),
+    )
+
+
+def _owner(trial: Trial) -> str | None:
+    """Who holds the trial, or else who had it last."""
+    owner = trial.owner or (trial.attempts[-1].owner if trial.attempts else None)
+    return str(owner) if owner else None
+
+
+def _plain(value: Any) -> Any:
+    """The value as JSON can hold it: numbers that are not finite become None, unknown objects their text."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if value is None or isinstance(value, str | int):
+        return value
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return str(value)
+
+
+def _cell(value: Any) -> Any:
+    """A param's value in a cell: strings bare, structures, None and bools as JSON."""
+    if isinstance(value, str):
+        return _inert(value)
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return value
+    return _inert(json.dumps(value, ensure_ascii=False))
+
+
+def _inert(value: Any) -> Any:
+    """Text that starts like a formula gets an apostrophe before it, unless it is a number."""
+    if not isinstance(value, str):
+        return value
+    value = value.encode(errors="backslashreplace").decode()  # half a surrogate pair has no UTF-8
+    if not value.startswith(("=", "+", "-", "@", "\t", "\r")):
+        return value
+    try:
+        float(value)
+    except ValueError:
+        return f"'{value}"
+    return value

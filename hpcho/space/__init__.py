@@ -1,0 +1,6 @@
+"""The search space: declared parameters or templates, as hyperopt samples them and as a user sees them."""
+
+from hpcho.space.build import build
+from hpcho.space.space import Parameter, Space
+
+__all__ = ["Parameter", "Space", "build"]

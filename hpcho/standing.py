@@ -1,0 +1,178 @@
+"""Where an experiment stands: the running totals over its trials, and the summary that people and scripts read.
+
+A Ledger follows ``store.changes``: what it costs is what changed, however many trials there are.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter, deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from hpcho.trial import FAILURES, Cause, Owner, Trial, TrialState
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from hpcho.space import Space
+    from hpcho.store import TrialStore
+
+__all__ = ["Ledger", "Standing", "read"]
+
+RATE_WINDOW = 200
+"""The rate is taken over the last so many finished trials."""
+
+
+class Ledger:
+    """Totals over the trials seen so far."""
+
+    def __init__(self) -> None:
+        self.trials: list[Trial] = []
+        """All of them, by tid."""
+        self.states: Counter[TrialState] = Counter()
+        self.failures: Counter[Cause] = Counter()
+        """Trials that ended in error, by the cause of their last attempt."""
+        self.ok = 0
+        self.points = 0
+        """Trials that came from the YAML's ``points:``."""
+        self.best: Trial | None = None
+        self.running: dict[int, Trial] = {}
+        self.waiting: dict[int, Trial] = {}
+        """NEW trials."""
+        self.cancelled: dict[int, Trial] = {}
+        self.last_errors: deque[Trial] = deque(maxlen=5)
+        self._place: dict[int, int] = {}
+        self._finished: deque[float] = deque(maxlen=RATE_WINDOW)
+
+    def apply(self, changed: Iterable[Trial]) -> None:
+        """Take in trials as the store reported them; a trial may be reported again."""
+        for trial in changed:
+            place = self._place.get(trial.tid)
+            if place is None:
+                self._place[trial.tid] = len(self.trials)
+                self.trials.append(trial)
+                self.points += trial.origin == "point"
+            else:
+                self._count(self.trials[place], -1)
+                self.trials[place] = trial
+            self._count(trial, +1)
+
+    def _count(self, trial: Trial, sign: int) -> None:
+        self.states[trial.state] += sign
+        self.ok += sign * trial.is_ok
+        for state, group in (
+            (TrialState.RUNNING, self.running),
+            (TrialState.NEW, self.waiting),
+            (TrialState.CANCEL, self.cancelled),
+        ):
+            if trial.state is state:
+                if sign > 0:
+                    group[trial.tid] = trial
+                else:
+                    del group[trial.tid]
+        if trial.state is TrialState.ERROR and trial.cause is not None:
+            self.failures[trial.cause] += sign
+            if sign > 0:
+                self.last_errors.append(trial)
+        if sign > 0 and trial.state is TrialState.DONE:
+            self._finished.append(trial.finished_at or 0.0)
+            if trial.loss is not None and (self.best is None or trial.loss < (self.best.loss or 0.0)):
+                self.best = trial
+
+    @property
+    def failed(self) -> int:
+        """Trials that count against ``budget.failures``."""
+        return sum(n for cause, n in self.failures.items() if cause in FAILURES)
+
+    @property
+    def pending(self) -> int:
+        """Trials that are new or running."""
+        return len(self.waiting) + len(self.running)
+
+    def per_second(self, now: float) -> float:
+        """Finished trials a second, over the last RATE_WINDOW; ``now`` in seconds since the epoch."""
+        if len(self._finished) <= 1:
+            return 0.0
+        return len(self._finished) / max(now - self._finished[0], 1e-3)
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What ``hpcho status`` shows."""
+
+    name: str
+    state: str
+    """idle, waiting, running, finished, stopped or failed."""
+    trials: dict[str, int]
+    best: dict[str, Any] | None
+    workers: list[dict[str, Any]]
+    elapsed_s: float
+    trials_per_hour: float
+    ok: int = 0
+    failures: dict[str, int] = field(default_factory=dict)
+    end: dict[str, Any] | None = None
+    notice: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """The document of ``hpcho status --json``."""
+        return {
+            "name": self.name,
+            "state": self.state,
+            "trials": self.trials,
+            "best": self.best,
+            "workers": self.workers,
+            "elapsed_s": round(self.elapsed_s, 3),
+            "trials_per_hour": round(self.trials_per_hour, 3),
+            "failures": self.failures,
+            "end": self.end,
+            "notice": self.notice,
+        }
+
+
+def read(name: str, space: Space, store: TrialStore, ledger: Ledger | None = None) -> Standing:
+    """The standing now. Pass a ledger that is up to date, or none to read every trial."""
+    if ledger is None:
+        ledger = Ledger()
+        ledger.apply(store.changes()[1])
+    now = time.time()
+    seat, end, notice = store.get("seat"), store.get("end"), store.get("notice")
+    elapsed_s = float((store.get("clock") or {}).get("elapsed_s", 0.0))
+    best = ledger.best
+    finished = ledger.states[TrialState.DONE]
+    return Standing(
+        name=name,
+        state=_state(seat, end, notice),
+        trials={state.label: ledger.states[state] for state in TrialState},
+        best={"tid": best.tid, "loss": best.loss, "params": space.decode(best.vals)} if best else None,
+        workers=[
+            {
+                "owner": str(trial.owner),
+                "tid": trial.tid,
+                "since_s": round(max(now - (trial.claimed_at or now), 0.0), 3),
+            }
+            for trial in ledger.running.values()
+        ],
+        elapsed_s=elapsed_s,
+        trials_per_hour=finished / elapsed_s * 3600 if elapsed_s > 0 else 0.0,
+        ok=ledger.ok,
+        failures={str(cause): n for cause, n in ledger.failures.items() if n},
+        end=end,
+        notice=notice,
+    )
+
+
+def _state(seat: dict[str, Any] | None, end: dict[str, Any] | None, notice: str | None) -> str:
+    if seat is not None and is_taken(seat):
+        return "waiting" if notice else "running"
+    if end is None:
+        return "idle"
+    return {"interrupted": "stopped", "stopped": "stopped", "failures": "failed", "objective": "failed"}.get(
+        end["reason"], "finished" if end.get("usable", True) else "failed"
+    )
+
+
+def is_taken(seat: dict[str, Any]) -> bool:
+    """Whether the controller that took this seat may still be at it. Of another host's process nobody here can tell."""
+    owner = Owner.from_json(seat["owner"])
+    return owner.host != Owner.here().host or owner.is_alive_here()

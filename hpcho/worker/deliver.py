@@ -1,0 +1,130 @@
+"""Writes a trial's end to the store, and goes on trying while the store is away or full."""
+
+from __future__ import annotations
+
+import logging
+import math
+import shutil
+import time
+from typing import TYPE_CHECKING
+
+from hpcho import late
+from hpcho.errors import ClaimLost, StoreError
+from hpcho.retries import may_retry
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from hpcho.experiment.schema import Retries
+    from hpcho.store import TrialStore
+    from hpcho.trial import Report, Trial
+    from hpcho.worker.events import Events
+    from hpcho.worker.watch import Outcome
+
+__all__ = ["Delivery"]
+
+log = logging.getLogger(__name__)
+
+FIRST_PAUSE_S = 0.2
+LONGEST_PAUSE_S = 30.0
+STOPPED_S = 5.0
+"""How long a worker that was told to stop goes on trying before it leaves."""
+ORPHAN_S = 60.0
+"""The same for one whose starter is gone."""
+
+
+class Delivery:
+    """Delivers outcomes, one after another: no trial is claimed meanwhile, and signals and the lifeline are heeded."""
+
+    def __init__(self, store: TrialStore, retries: Retries, events: Events) -> None:
+        self._store = store
+        self._retries = retries
+        self._events = events
+
+    def deliver(self, trial: Trial, folder: Path, outcome: Outcome) -> bool:
+        """Write ``outcome`` to the store; False when the worker has to leave before it could.
+
+        A result that the store refuses (the claim was lost) or cannot take yet is kept under ``folder`` meanwhile.
+        """
+        if outcome.lost:
+            return True
+        parcel = _Parcel(trial, folder, outcome)
+        began, pause_s = time.monotonic(), FIRST_PAUSE_S
+        while True:
+            try:
+                self._write(trial, parcel)
+            except ClaimLost as error:
+                log.warning("trial %d: %s", trial.tid, error)
+                parcel.keep()
+                return True
+            except StoreError as error:
+                if pause_s == FIRST_PAUSE_S:
+                    log.warning("trial %d: its end cannot be stored, trying again until it can: %s", trial.tid, error)
+                parcel.keep()
+            else:
+                parcel.clear()
+                return True
+            if time.monotonic() >= began + self._patience_s():
+                log.error("trial %d: leaving, though its end is not stored", trial.tid)
+                return False
+            self._events.wait(pause_s)
+            pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
+
+    def _write(self, trial: Trial, parcel: _Parcel) -> None:
+        if parcel.reports:
+            self._store.heartbeat(trial, parcel.reports)
+            parcel.reports = ()
+        outcome = parcel.outcome
+        if outcome.result is not None:
+            self._store.finish(trial, outcome.result, parcel.files)
+        elif outcome.failure is None:
+            self._store.release(trial)
+            log.info("trial %d was given back", trial.tid)
+        else:
+            failure = outcome.failure
+            retry = may_retry(trial, failure.cause, self._retries)
+            self._store.fail(trial, failure, retry=retry)
+            what = failure.error.strip().rpartition("\n")[2]
+            log.warning("trial %d: %s: %s%s", trial.tid, failure.cause, what, "; it is tried again" if retry else "")
+
+    def _patience_s(self) -> float:
+        if self._events.stops:
+            return STOPPED_S
+        return math.inf if self._events.has_lifeline else ORPHAN_S
+
+
+class _Parcel:
+    """An outcome on its way: what of it the store does not have yet, and where its files are."""
+
+    def __init__(self, trial: Trial, folder: Path, outcome: Outcome) -> None:
+        self.outcome = outcome
+        self.reports: tuple[Report, ...] = outcome.reports
+        self.files = outcome.files
+        self._trial = trial
+        self._folder = folder
+        self._is_kept = False
+        self._stagings = {path.parent for path in outcome.files.values()}
+
+    def keep(self) -> None:
+        """Put a result in the trial's folder; where there is no room either, it stays in memory until the next time."""
+        if self.outcome.result is None or self._is_kept:
+            return
+        tid, version = self._trial.tid, self._trial.version
+        try:
+            self.files = dict(late.save(self._folder, version, self.outcome.result, self.files).files)
+        except OSError as error:
+            log.warning("trial %d: its result cannot be kept in %s either: %s", tid, self._folder, error)
+            return
+        self._is_kept = True
+        log.warning("trial %d: its result is kept in %s", tid, self._folder / f"late-{version}.json")
+        self._remove_stagings()
+
+    def clear(self) -> None:
+        """It has arrived."""
+        if self._is_kept:
+            late.discard(self._folder, self._trial.version)
+        self._remove_stagings()
+
+    def _remove_stagings(self) -> None:
+        for staging in self._stagings:
+            shutil.rmtree(staging, ignore_errors=True)

@@ -1,0 +1,93 @@
+"""One trial in the child: the objective's value made a result, or what went wrong made a failure, as a message."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import shutil
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hpcho.objective.encode import BadResult, encode
+from hpcho.trial import Cause
+from hpcho.worker import faults
+from hpcho.worker.context import RunningTrial
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from hpcho.objective.base import Objective
+    from hpcho.trial import Result
+    from hpcho.worker.channel import Channel, Message
+    from hpcho.worker.output import Output
+
+__all__ = ["evaluate"]
+
+NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
+NO_ROOM_S = 5.0
+"""How long to wait before a result that found no room on the disk is written again."""
+
+
+def evaluate(objective: Objective, task: Mapping[str, Any], channel: Channel, output: Output) -> tuple[Message, bool]:
+    """Evaluate the trial that ``task`` describes. The message for the parent, and whether this process may go on.
+
+    ("result", document, {attachment: path}, told_to_stop) or ("failed", failure, told_to_stop), where failure holds
+    "cause", "text", "spent" (this process is of no further use) and "killed" (a process of the objective's was).
+    """
+    folder = Path(task["folder"])
+    trial = RunningTrial(task["tid"], folder, channel)
+    with output.into(task["folder"]):
+        try:
+            value = objective.evaluate(task["params"], task["vals"], trial)
+            result, files = _encoded(value, folder, channel)
+        except BadResult as error:
+            failure: dict[str, Any] = {
+                "cause": Cause.OBJECTIVE.value,
+                "text": f"{error}{_kept(error, folder)}",
+                "spent": False,
+            }
+        except BaseException as error:  # noqa: BLE001 - also sys.exit and KeyboardInterrupt cost the trial only
+            failure = _failure(error)
+        else:
+            paths = {name: str(path) for name, path in files.items()}
+            return ("result", result.to_json(), paths, trial.was_told_to_stop), True
+        with contextlib.suppress(Exception):  # the user's code may have closed it
+            sys.stderr.write(failure["text"].rstrip() + "\n")
+    return ("failed", failure, trial.was_told_to_stop), not failure["spent"]
+
+
+def _failure(error: BaseException) -> dict[str, Any]:
+    cause, text = faults.describe(error)
+    return {
+        "cause": cause.value,
+        "text": text,
+        "spent": cause is not Cause.OBJECTIVE,
+        "killed": faults.may_be_killed_for_memory(error),
+    }
+
+
+def _kept(error: BadResult, folder: Path) -> str:
+    """Keep what a result without a usable loss did hold: result.json and, where it had files, result/."""
+    try:
+        (folder / "result.json").write_text(json.dumps(error.result.to_json()), encoding="utf-8")
+        if error.files:
+            shutil.rmtree(folder / "result", ignore_errors=True)
+            next(iter(error.files.values())).parent.rename(folder / "result")
+    except OSError as problem:
+        return f" What it returned could not be kept: {problem}."
+    return f" What it returned is kept in {folder / 'result.json'}."
+
+
+def _encoded(value: Any, folder: Path, channel: Channel) -> tuple[Result, Mapping[str, Path]]:
+    """``encode``, again and again while there is no room for the files: the training is done and must not be lost."""
+    while True:
+        try:
+            return encode(value, folder)
+        except OSError as error:
+            if error.errno not in NO_ROOM:
+                raise
+            channel.offer(("full", f"no room for the result ({error}); trying again until there is"))
+            time.sleep(NO_ROOM_S)

@@ -1,0 +1,169 @@
+"""status, trials, best, report."""
+
+import csv
+import io
+import json
+
+import pytest
+
+
+@pytest.mark.parametrize("command", ["status", "trials", "best", "report", "worker"])
+def test_before_the_first_run_it_says_what_starts_one(bench, hpcho, command):
+    done = hpcho(command, bench.yaml)
+    assert done.returncode == 2
+    assert "no run yet" in done.stderr
+    assert f"`hpcho run {bench.yaml}` starts one" in done.stderr
+
+
+def test_status_json(run, hpcho):
+    document = json.loads(hpcho("status", run.yaml, "--json").stdout)
+    assert document["name"] == "lab"
+    assert document["state"] == "idle"
+    assert document["trials"] == {"new": 1, "running": 0, "done": 3, "error": 1, "cancel": 0}
+    assert document["best"] == {
+        "tid": 1,
+        "loss": 0.25,
+        "params": {"x": 0.5, "units": 32, "optimizer": "sgd", "momentum": 0.25},
+    }
+    assert document["workers"] == []
+    assert document["failures"] == {"objective": 1}
+    assert {"elapsed_s", "trials_per_hour"} <= set(document)
+
+
+def test_status_for_people(run, hpcho):
+    lines = hpcho("status", run.yaml).stdout.splitlines()
+    assert lines[0] == "lab"
+    assert "  trials    new 1  done 3  error 1  of 12 wanted" in lines
+    assert "  best      loss 0.25  trial 1" in lines
+    assert "            x=0.5  units=32  optimizer=sgd  momentum=0.25" in lines
+    assert "  failures  objective 1" in lines
+
+
+def test_status_shows_who_works_on_what(bench, hpcho):
+    from hpcho.trial import Owner
+
+    bench.add({"x": 1.0})
+    store = bench.store()
+    store.claim(Owner("node7", 4711))
+    store.close()
+    document = json.loads(hpcho("status", bench.yaml, "--json").stdout)
+    assert [(worker["owner"], worker["tid"]) for worker in document["workers"]] == [("node7:4711", 0)]
+    assert "node7:4711  trial 0" in hpcho("status", bench.yaml).stdout
+
+
+def test_watch_ends_with_the_run(run, hpcho):
+    store = run.store()
+    store.put("end", {"reason": "trials", "message": "3 successful trials", "usable": True})
+    store.close()
+    done = hpcho("status", run.yaml, "--watch")
+    assert done.returncode == 0
+    assert "3 successful trials" in done.stdout
+
+
+def test_trials_json(run, hpcho):
+    rows = json.loads(hpcho("trials", run.yaml, "--json").stdout)
+    assert [row["state"] for row in rows] == ["done", "done", "done", "error", "new"]
+    assert [row["status"] for row in rows] == ["ok", "ok", "fail", None, None]
+    assert [row["loss"] for row in rows] == [1.0, 0.25, None, None, None]
+    assert rows[1]["params"] == {"x": 0.5, "units": 32, "optimizer": "sgd", "momentum": 0.25}
+    assert "momentum" not in rows[0]["params"]
+    assert rows[3]["cause"] == "objective"
+    assert rows[3]["error"].endswith("ValueError: no such optimizer")
+    assert rows[4]["attempts"] == 0
+    keys = {"tid", "state", "status", "loss", "params", "duration_s", "owner", "attempts", "cause", "error"}
+    assert all(set(row) == keys for row in rows)
+
+
+def test_trials_csv_has_a_column_a_param(run, hpcho):
+    rows = list(csv.DictReader(io.StringIO(hpcho("trials", run.yaml, "--csv").stdout)))
+    assert len(rows) == 5
+    assert rows[1]["params.momentum"] == "0.25"
+    assert rows[0]["params.momentum"] == ""
+    assert rows[0]["loss"] == "1.0"
+
+
+def test_trials_for_people_show_the_last_line_of_an_error(run, hpcho):
+    lines = hpcho("trials", run.yaml).stdout.splitlines()
+    assert lines[0].split() == [
+        "tid",
+        "state",
+        "loss",
+        "x",
+        "units",
+        "optimizer",
+        "momentum",
+        "time",
+        "tries",
+        "cause",
+        "error",
+    ]
+    assert lines[3].split()[:3] == ["2", "done", "(fail)"]
+    assert lines[4].endswith("objective  ValueError: no such optimizer")
+    assert len(lines) == 6
+
+
+def test_a_run_without_trials_is_no_error(bench, hpcho):
+    bench.make_job_dir()
+    assert hpcho("trials", bench.yaml).stdout == "no trials yet\n"
+    assert json.loads(hpcho("trials", bench.yaml, "--json").stdout) == []
+    assert json.loads(hpcho("status", bench.yaml, "--json").stdout)["best"] is None
+
+
+def test_best_json(run, hpcho):
+    document = json.loads(hpcho("best", run.yaml, "--json").stdout)
+    assert document.pop("duration_s") >= 0
+    assert document == {
+        "tid": 1,
+        "loss": 0.25,
+        "params": {"x": 0.5, "units": 32, "optimizer": "sgd", "momentum": 0.25},
+        "result": {"loss": 0.25, "status": "ok", "val_accuracy": 0.9, "attachments": []},
+    }
+
+
+def test_best_for_people(run, hpcho):
+    text = hpcho("best", run.yaml).stdout
+    assert "trial        1\n" in text or text.startswith("trial")
+    assert "momentum" in text
+    assert "0.25" in text
+
+
+def test_best_without_a_usable_trial_is_exit_1(bench, hpcho):
+    bench.fail({"x": 1.0})
+    done = hpcho("best", bench.yaml, "--json")
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert "no trial has a loss yet" in done.stderr
+
+
+def test_the_job_directory_and_its_own_yaml_name_the_run_too(run, hpcho):
+    expected = hpcho("trials", run.yaml, "--json").stdout
+    for path in (run.jobdir.path, run.jobdir.path / "experiment.yaml"):
+        assert hpcho("trials", path, "--json").stdout == expected
+
+
+def test_a_folder_that_is_no_job_directory_is_said(run, hpcho):
+    done = hpcho("status", run.folder)
+    assert done.returncode == 2
+    assert "not a job directory" in done.stderr
+
+
+def test_an_edited_space_does_not_change_what_was_tried(run, hpcho):
+    expected = hpcho("trials", run.yaml, "--json").stdout
+    run.write('name: lab\nobjective: {python: "gone.py:objective"}\nspace: {y: {float: [0, 1]}}\nbudgets: 7\n')
+    assert hpcho("trials", run.yaml, "--json").stdout == expected
+
+
+def test_the_report_lands_in_the_job_directory_or_where_asked(run, hpcho):
+    done = hpcho("report", run.yaml)
+    assert done.returncode == 0, done.stderr
+    assert (run.jobdir.report / "report.html").exists()
+    assert done.stdout == f"wrote {run.jobdir.report / 'report.html'}\n"
+    hpcho("report", run.yaml, "--out", "elsewhere", "--axes", "x", "units")
+    assert (run.folder / "elsewhere" / "report.html").exists()
+    assert (run.folder / "elsewhere" / "trials.csv").exists()
+
+
+def test_axes_that_are_no_params_are_refused(run, hpcho):
+    done = hpcho("report", run.yaml, "--axes", "x", "unis")
+    assert done.returncode == 2
+    assert "unis" in done.stderr
