@@ -5,6 +5,8 @@ A Ledger follows ``store.changes``: what it costs is what changed, however many 
 
 from __future__ import annotations
 
+import bisect
+import math
 import time
 from collections import Counter, deque
 from dataclasses import dataclass, field
@@ -50,13 +52,18 @@ class Ledger:
         for trial in changed:
             place = self._place.get(trial.tid)
             if place is None:
-                self._place[trial.tid] = len(self.trials)
-                self.trials.append(trial)
+                self._insert(trial)
                 self.points += trial.origin == "point"
             else:
                 self._count(self.trials[place], -1)
                 self.trials[place] = trial
             self._count(trial, +1)
+
+    def _insert(self, trial: Trial) -> None:
+        """At its place by tid: nearly always the last, unless another process has added trials at the same time."""
+        place = bisect.bisect(self.trials, trial.tid, key=lambda other: other.tid)
+        self.trials.insert(place, trial)
+        self._place.update((other.tid, i) for i, other in enumerate(self.trials[place:], place))
 
     def _count(self, trial: Trial, sign: int) -> None:
         self.states[trial.state] += sign
@@ -77,8 +84,8 @@ class Ledger:
                 self.last_errors.append(trial)
         if sign > 0 and trial.state is TrialState.DONE:
             self._finished.append(trial.finished_at or 0.0)
-            if trial.loss is not None and (self.best is None or trial.loss < (self.best.loss or 0.0)):
-                self.best = trial
+            if self.best is None or _rank(trial) < _rank(self.best):
+                self.best = trial if trial.loss is not None else self.best
 
     @property
     def failed(self) -> int:
@@ -95,6 +102,11 @@ class Ledger:
         if len(self._finished) <= 1:
             return 0.0
         return len(self._finished) / max(now - self._finished[0], 1e-3)
+
+
+def _rank(trial: Trial) -> tuple[float, int]:
+    """Of equal losses the earlier trial's is the better."""
+    return math.inf if trial.loss is None else trial.loss, trial.tid
 
 
 @dataclass(frozen=True)

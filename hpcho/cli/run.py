@@ -98,7 +98,7 @@ def _check(opened: Opened) -> None:
         try:
             opened.space.encode(point, random.Random(0))
         except SpaceError as error:
-            problems.append(opened.source.problem(("points", i, *error.path), str(error)))
+            problems.append(opened.source.problem(("points", i, *error.path), error.message))
     if problems:
         raise ExperimentError(problems)
     local = opened.experiment.launcher.local
@@ -245,9 +245,11 @@ def _attach(path: Path, opened: Opened, store: TrialStore) -> int:
     signals = _Signals()
     seat = store.get("seat")
     holder = Owner.from_json(seat["owner"]) if seat else "another process"
-    progress.note(f"already run by {holder}: looking on. Ctrl-C leaves it running; `hpcho stop {path}` ends it.")
     try:
         with signals.handled():
+            progress.note(
+                f"already run by {holder}: looking on. Ctrl-C leaves it running; `hpcho stop {path}` ends it."
+            )
             while signals.count == 0:
                 cursor, changed = store.changes(cursor)
                 ledger.apply(changed)
@@ -329,9 +331,7 @@ def _detach(path: Path, settings: Sequence[str], jobdir: JobDir) -> int:
 def _logging(jobdir: JobDir) -> Iterator[None]:
     """hpcho's own log lines go to logs/controller.log."""
     logger = logging.getLogger("hpcho")
-    handler = logging.handlers.RotatingFileHandler(
-        jobdir.logs / "controller.log", maxBytes=LOG_BYTES, backupCount=1, encoding="utf-8", delay=True
-    )
+    handler = _LogFile(jobdir.logs / "controller.log", maxBytes=LOG_BYTES, backupCount=1, encoding="utf-8", delay=True)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)
@@ -341,3 +341,10 @@ def _logging(jobdir: JobDir) -> Iterator[None]:
     finally:
         logger.removeHandler(handler)
         handler.close()
+
+
+class _LogFile(logging.handlers.RotatingFileHandler):
+    """A log that a full disk silences; it must neither end the run nor spoil the terminal."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's own name
+        """Drop the line."""

@@ -42,7 +42,8 @@ FIRST_FAILURES = 5
 """So many failures of the objective before any success end the run: it is the objective that is broken."""
 AHEAD_S = 0.5
 """How long workers should find new trials without the controller, where suggesting ahead costs nothing."""
-MOST_AHEAD = 1000
+LEAST_AHEAD, MOST_AHEAD = 8, 1000
+"""At least so many a worker, at most so many in all."""
 RELEASE_S = 15.0
 """How long running trials may take to leave once the run is over, before they are cancelled under them."""
 
@@ -113,8 +114,9 @@ class Controller:
         self._reap()
         end = self._ending[0] if self._ending else self._find_end()
         if end is None:
+            # workers first: they start while the first suggestion is made
+            self._launcher.top_up(int(min(self.workers, self.ledger.pending + self._wanted())) - self._left_over())
             self._suggest()
-            self._launcher.top_up(min(self.workers, self.ledger.pending) - self._left_over())
             self._step_s = 0.8 * self._step_s + 0.2 * (time.monotonic() - began)
             return None
         return self._conclude(end)
@@ -238,7 +240,9 @@ class Controller:
         workers = max(self.workers, len(self.ledger.running), 1)
         rate = self.ledger.per_second(time.time())
         if not self._sampler.uses_history:
-            return max(2 * workers, min(math.ceil(rate * AHEAD_S), MOST_AHEAD)) - len(self.ledger.waiting)
+            full = max(LEAST_AHEAD * workers, min(math.ceil(rate * AHEAD_S), MOST_AHEAD))
+            # in batches: a few large transactions leave the store to the workers
+            return full - len(self.ledger.waiting) if len(self.ledger.waiting) <= full // 2 else 0
         if workers == 1 and self.workers == 1:
             # with one worker a seeded run repeats: each suggestion knows every earlier trial's result
             return 1 - self.ledger.pending

@@ -39,8 +39,8 @@ class History:
 
 
 def next_tid(trials: Sequence[Trial]) -> int:
-    """The id that the next trial will get."""
-    return max((trial.tid for trial in trials), default=-1) + 1
+    """The id that the next trial will get; ``trials`` are by tid."""
+    return trials[-1].tid + 1 if trials else 0
 
 
 def seed_for(seed: int, tid: int) -> int:

@@ -55,7 +55,7 @@ def explained(path: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:
-        said = str(error)
+        said = str(error).rstrip(".")
         # sqlite knows ENOSPC; a quota (EDQUOT) it calls a disk I/O error.
         if "full" in said or (("disk I/O" in said or "unable to open" in said) and _is_full(path.parent)):
             raise _full(path) from error

@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import signal
-from typing import TYPE_CHECKING
 
 from hpcho.trial import Cause, Failure
-from hpcho.worker.logs import tail
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 __all__ = ["died", "killed_for_memory", "out_of_time"]
 
 
-def died(code: int, log: Path, *, for_memory: bool, doing: str) -> Failure:
+def died(code: int, last_lines: str, *, for_memory: bool, doing: str) -> Failure:
     """A process that ended by itself with ``code`` (negative: a signal), or was killed by somebody else.
 
-    ``for_memory``: the kernel has killed something for memory meanwhile. ``log`` is where its last lines are.
+    ``for_memory``: the kernel has killed something for memory meanwhile. ``last_lines``: of its standard error.
     """
     if code == -signal.SIGKILL and for_memory:
         return _kernel_took_it(doing)
@@ -27,8 +22,7 @@ def died(code: int, log: Path, *, for_memory: bool, doing: str) -> Failure:
         how = f"was killed by SIGKILL {doing}, and not by hpcho"
     else:
         how = f"was ended by {_name(-code)} {doing}"
-    lines = tail(log)
-    return Failure(Cause.WORKER, f"the process {how}." + (f" The last lines of {log}:\n{lines}" if lines else ""))
+    return Failure(Cause.WORKER, f"the process {how}.{_quoted(last_lines)}")
 
 
 def _kernel_took_it(doing: str) -> Failure:
@@ -48,14 +42,14 @@ def killed_for_memory(used: float, limit: float) -> Failure:
     )
 
 
-def out_of_time(timeout_min: float, log: Path) -> Failure:
+def out_of_time(timeout_min: float, last_lines: str) -> Failure:
     """hpcho ended it."""
-    lines = tail(log)
-    return Failure(
-        Cause.TIMEOUT,
-        f"no result after {timeout_min:g} min: raise trial.timeout_min, or make the objective faster."
-        + (f" The last lines of {log}:\n{lines}" if lines else ""),
-    )
+    what = f"no result after {timeout_min:g} min: raise trial.timeout_min, or make the objective faster."
+    return Failure(Cause.TIMEOUT, what + _quoted(last_lines))
+
+
+def _quoted(last_lines: str) -> str:
+    return f" The end of its standard error:\n{last_lines}" if last_lines else " It wrote nothing to standard error."
 
 
 def _name(number: int) -> str:

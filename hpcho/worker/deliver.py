@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from hpcho.experiment.schema import Retries
     from hpcho.store import TrialStore
-    from hpcho.trial import Report, Trial
+    from hpcho.trial import Failure, Report, Trial
     from hpcho.worker.events import Events
     from hpcho.worker.watch import Outcome
 
@@ -84,8 +84,9 @@ class Delivery:
             failure = outcome.failure
             retry = may_retry(trial, failure.cause, self._retries)
             self._store.fail(trial, failure, retry=retry)
-            what = failure.error.strip().rpartition("\n")[2]
-            log.warning("trial %d: %s: %s%s", trial.tid, failure.cause, what, "; it is tried again" if retry else "")
+            log.warning(
+                "trial %d: %s: %s%s", trial.tid, failure.cause, _brief(failure), "; it is tried again" if retry else ""
+            )
 
     def _patience_s(self) -> float:
         if self._events.stops:
@@ -128,3 +129,9 @@ class _Parcel:
     def _remove_stagings(self) -> None:
         for staging in self._stagings:
             shutil.rmtree(staging, ignore_errors=True)
+
+
+def _brief(failure: Failure) -> str:
+    """One line: of a traceback the last, which names the error."""
+    lines = failure.error.strip().splitlines() or [""]
+    return lines[-1] if any(line.startswith("Traceback") for line in lines) else lines[0]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from hpcho.objective.encode import BadResult, encode
 from hpcho.trial import Cause
-from hpcho.worker import faults
+from hpcho.worker import faults, streams
 from hpcho.worker.context import RunningTrial
 
 if TYPE_CHECKING:
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from hpcho.objective.base import Objective
     from hpcho.trial import Result
     from hpcho.worker.channel import Channel, Message
-    from hpcho.worker.output import Output
 
 __all__ = ["evaluate"]
 
@@ -31,7 +30,7 @@ NO_ROOM_S = 5.0
 """How long to wait before a result that found no room on the disk is written again."""
 
 
-def evaluate(objective: Objective, task: Mapping[str, Any], channel: Channel, output: Output) -> tuple[Message, bool]:
+def evaluate(objective: Objective, task: Mapping[str, Any], channel: Channel) -> tuple[Message, bool]:
     """Evaluate the trial that ``task`` describes. The message for the parent, and whether this process may go on.
 
     ("result", document, {attachment: path}, told_to_stop) or ("failed", failure, told_to_stop), where failure holds
@@ -39,23 +38,24 @@ def evaluate(objective: Objective, task: Mapping[str, Any], channel: Channel, ou
     """
     folder = Path(task["folder"])
     trial = RunningTrial(task["tid"], folder, channel)
-    with output.into(task["folder"]):
-        try:
-            value = objective.evaluate(task["params"], task["vals"], trial)
-            result, files = _encoded(value, folder, channel)
-        except BadResult as error:
-            failure: dict[str, Any] = {
-                "cause": Cause.OBJECTIVE.value,
-                "text": f"{error}{_kept(error, folder)}",
-                "spent": False,
-            }
-        except BaseException as error:  # noqa: BLE001 - also sys.exit and KeyboardInterrupt cost the trial only
-            failure = _failure(error)
-        else:
-            paths = {name: str(path) for name, path in files.items()}
-            return ("result", result.to_json(), paths, trial.was_told_to_stop), True
-        with contextlib.suppress(Exception):  # the user's code may have closed it
-            sys.stderr.write(failure["text"].rstrip() + "\n")
+    try:
+        value = objective.evaluate(task["params"], task["vals"], trial)
+        result, files = _encoded(value, folder, channel)
+    except BadResult as error:
+        failure: dict[str, Any] = {
+            "cause": Cause.OBJECTIVE.value,
+            "text": f"{error}{_kept(error, folder)}",
+            "spent": False,
+        }
+    except BaseException as error:  # noqa: BLE001 - also sys.exit and KeyboardInterrupt cost the trial only
+        failure = _failure(error)
+    else:
+        streams.flush()
+        paths = {name: str(path) for name, path in files.items()}
+        return ("result", result.to_json(), paths, trial.was_told_to_stop), True
+    with contextlib.suppress(Exception):  # the user's code may have closed it
+        sys.stderr.write(failure["text"].rstrip() + "\n")
+    streams.flush()
     return ("failed", failure, trial.was_told_to_stop), not failure["spent"]
 
 
@@ -72,6 +72,7 @@ def _failure(error: BaseException) -> dict[str, Any]:
 def _kept(error: BadResult, folder: Path) -> str:
     """Keep what a result without a usable loss did hold: result.json and, where it had files, result/."""
     try:
+        folder.mkdir(parents=True, exist_ok=True)
         (folder / "result.json").write_text(json.dumps(error.result.to_json()), encoding="utf-8")
         if error.files:
             shutil.rmtree(folder / "result", ignore_errors=True)

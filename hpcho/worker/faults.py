@@ -13,7 +13,7 @@ from hpcho.trial import Cause
 if TYPE_CHECKING:
     from types import TracebackType
 
-__all__ = ["describe", "may_be_killed_for_memory"]
+__all__ = ["describe", "may_be_killed_for_memory", "storable"]
 
 MAX_CHARS = 100_000
 """Of a longer text the middle is left out: an exception may carry a whole array in its message."""
@@ -80,8 +80,11 @@ def _user_part(trace: TracebackType | None) -> TracebackType | None:
 
 
 def _render(error: BaseException) -> str:
-    text = "".join(traceback.format_exception(type(error), error, error.__traceback__))
-    # lone surrogates (from file names) have no place in a document
+    return storable("".join(traceback.format_exception(type(error), error, error.__traceback__)))
+
+
+def storable(text: str) -> str:
+    """The text without lone surrogates (file names have them), which no document can hold, and not too long."""
     text = text.encode("utf-8", "backslashreplace").decode("utf-8")
     if len(text) > MAX_CHARS:
         half = MAX_CHARS // 2

@@ -10,18 +10,17 @@ import sys
 import traceback
 from typing import TYPE_CHECKING, Any
 
-from hpcho.worker import bond
+from hpcho.worker import bond, streams
 from hpcho.worker.evaluate import evaluate
 
 if TYPE_CHECKING:
     from hpcho.objective.base import Objective
     from hpcho.worker.channel import Channel
-    from hpcho.worker.output import Output
 
 __all__ = ["serve_forked"]
 
 
-def serve_forked(objective: Objective, control: Channel, trials: Channel, output: Output) -> None:
+def serve_forked(objective: Objective, control: Channel, trials: Channel) -> None:
     """Evaluate each trial in a process of its own, until the parent says leave. Raises ChannelClosed."""
     gc.freeze()  # what is loaded now stays: a collection in a trial's process would copy its pages
     server = os.getpid()
@@ -29,10 +28,10 @@ def serve_forked(objective: Objective, control: Channel, trials: Channel, output
         if message[0] != "trial":
             continue
         trials.clear()  # a "stop" that came too late for the last trial
-        output.flush()
+        streams.flush()
         pid = os.fork()
         if pid == 0:
-            _be_trial(objective, message[1], trials, output, server)
+            _be_trial(objective, message[1], trials, server)
         number = message[1]["number"]
         control.send(("forked", number, pid))
         _, status = os.waitpid(pid, 0)
@@ -42,14 +41,14 @@ def serve_forked(objective: Objective, control: Channel, trials: Channel, output
         control.send(("gone", number, os.waitstatus_to_exitcode(status)))
 
 
-def _be_trial(objective: Objective, task: dict[str, Any], trials: Channel, output: Output, server: int) -> None:
+def _be_trial(objective: Objective, task: dict[str, Any], trials: Channel, server: int) -> None:
     """Evaluate in the forked process, and end it without the exit handlers, which are the server's."""
     code = 1
     try:
         os.setsid()
         bond.die_with(server)
         bond.deafen()
-        answer, _ = evaluate(objective, task, trials, output)
+        answer, _ = evaluate(objective, task, trials)
         if answer[0] == "failed":
             answer[1]["spent"] = False  # it was this process's only trial, and the server is untouched
         trials.send(answer)
@@ -57,5 +56,5 @@ def _be_trial(objective: Objective, task: dict[str, Any], trials: Channel, outpu
     except BaseException:  # noqa: BLE001 - nothing may return into the server's code
         traceback.print_exc(file=sys.stderr)
     finally:
-        output.flush()
+        streams.flush()
         os._exit(code)

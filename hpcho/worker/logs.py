@@ -1,4 +1,4 @@
-"""The worker's log: the parent's own lines, and what the child prints outside of trials. And the end of a trial's."""
+"""The worker's log: the parent's own lines, and what the child prints outside of trials."""
 
 from __future__ import annotations
 
@@ -8,25 +8,18 @@ import os
 import time
 from typing import TYPE_CHECKING
 
-from hpcho.worker.output import HEADER
-
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["WorkerLog", "tail"]
+__all__ = ["WorkerLog"]
 
 MAX_BYTES = 4 << 20
 KEEP_BYTES = 1 << 20
-TAIL_BYTES = 4096
 
 
 class WorkerLog(logging.Handler):
-    """A log file of bounded size that several processes append to.
-
-    It is shortened in place, never renamed: the child holds it open too. What another process writes at that very
-    moment may be lost.
-    """
+    """A log file of bounded size, shortened in place."""
 
     def __init__(self, path: Path) -> None:
         super().__init__()
@@ -64,17 +57,3 @@ class WorkerLog(logging.Handler):
             logger.removeHandler(self)
             logger.setLevel(level)
             os.close(self.fd)
-
-
-def tail(path: Path, lines: int = 15) -> str:
-    """The last ``lines`` of the latest attempt in a log file, for an error message; "" when there are none."""
-    try:
-        with path.open("rb") as file:
-            file.seek(max(file.seek(0, os.SEEK_END) - TAIL_BYTES, 0))
-            text = file.read().decode("utf-8", "replace")
-    except OSError:
-        return ""
-    _, found, latest = text.rpartition(HEADER)
-    if found:
-        text = latest.partition("\n")[2]
-    return "\n".join(text.rstrip().splitlines()[-lines:])

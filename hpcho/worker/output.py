@@ -1,80 +1,121 @@
-"""Where the output of the child goes: a trial's to its folder, the rest to the worker's log.
+"""What the child, and whatever it starts, prints: read from two pipes and written where it belongs.
 
-The file descriptors 1 and 2 themselves are turned, so that C code and processes started by the objective follow.
+A running trial's goes to stdout.log and stderr.log in its folder, made when the first byte comes; the rest to the
+worker's log. Since the objective writes into pipes, a full disk cuts a log and never makes a training's print fail.
 """
 
 from __future__ import annotations
 
 import contextlib
-import ctypes
+import fcntl
 import os
-import sys
 from datetime import datetime, timezone
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from pathlib import Path
 
-__all__ = ["HEADER", "Output"]
+__all__ = ["Output"]
 
-HEADER = "--- next attempt, "
-"""Begins the line that parts one attempt's output from the one before."""
+PIPE_BYTES = 1 << 18
+"""So much is printed without waiting for this process, where the system allows it; else its usual 64 KiB."""
+CHUNK_BYTES = 1 << 16
+MOST_CHUNKS = 16
+"""In one go, so that a flood keeps nothing else from being done. More than a pipe holds: what was printed before it
+began is read to its end."""
+TAIL_BYTES = 4096
+TAIL_LINES = 30
 
 _FLAGS = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
 
 
 class Output:
-    """The standard output and error of this process; made while they go to the worker's log."""
+    """The two pipes of all children of one worker. ``log_fd`` is its log's."""
 
-    def __init__(self) -> None:
-        self._log = os.dup(1)
-        self._libc = ctypes.CDLL(None)
-        for stream in (sys.stdout, sys.stderr):
-            # a line is in the file when print returns: what a crash or a kill leaves behind is whole
-            stream.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # TextIO; at start they are text files
+    def __init__(self, log_fd: int) -> None:
+        self._log_fd = log_fd
+        self._folder: Path | None = None
+        self._out, self._err = _Stream("stdout.log"), _Stream("stderr.log")
 
-    @contextlib.contextmanager
-    def into(self, folder: str) -> Iterator[None]:
-        """Send output to stdout.log and stderr.log in ``folder``, after what an earlier attempt has left there.
+    @property
+    def fds(self) -> tuple[int, int]:
+        """What becomes readable when something was printed."""
+        return self._out.reader, self._err.reader
 
-        Where these cannot be opened (no room, say), it goes on to the worker's log: a trial is worth more than its log.
-        """
-        self.flush()
-        try:
-            _turn(folder)
-        except OSError as error:
-            sys.stderr.write(f"no logs in {folder}: {error}\n")
-        try:
-            yield
-        finally:
-            self.flush()
-            os.dup2(self._log, 1)
-            os.dup2(self._log, 2)
+    @property
+    def writers(self) -> tuple[int, int]:
+        """What a child gets as its standard output and error."""
+        return self._out.writer, self._err.writer
 
-    def flush(self) -> None:
-        """Write out what Python and C have buffered; output that cannot be written is given up."""
-        for stream in (sys.stdout, sys.__stdout__, sys.stderr, sys.__stderr__):
-            # the user's code may have closed or replaced them, or the disk may be full
-            with contextlib.suppress(Exception):
-                stream.flush()  # type: ignore[union-attr]  # None is among what is suppressed
-        self._libc.fflush(None)
+    def begin(self, folder: Path) -> None:
+        """From now on it is a trial's, whose folder this is; ``end`` ends that."""
+        self._folder = folder
+
+    def end(self) -> None:
+        """The trial is over: all that it has printed is in its files."""
+        self.pump()
+        self._folder = None
+        for stream in (self._out, self._err):
+            stream.forget()
+
+    def pump(self) -> None:
+        """Write on what has been printed."""
+        for stream in (self._out, self._err):
+            stream.pump(self._folder, self._log_fd)
+
+    def last_lines(self) -> str:
+        """The end of what came on standard error since the trial, or the child, began."""
+        text = self._err.tail.decode("utf-8", "replace")
+        return "\n".join(text.rstrip().splitlines()[-TAIL_LINES:])
+
+    def close(self) -> None:
+        """Close the pipes."""
+        self.end()
+        for stream in (self._out, self._err):
+            os.close(stream.reader)
+            os.close(stream.writer)
 
 
-def _turn(folder: str) -> None:
-    try:
-        out = os.open(f"{folder}/stdout.log", _FLAGS, 0o666)
-    except FileNotFoundError:
-        Path(folder).mkdir(parents=True, exist_ok=True)
-        out = os.open(f"{folder}/stdout.log", _FLAGS, 0o666)
-    try:
-        err = os.open(f"{folder}/stderr.log", _FLAGS, 0o666)
-        try:
-            for source, target in ((out, 1), (err, 2)):
-                if os.fstat(source).st_size:
-                    os.write(source, f"{HEADER}{datetime.now(timezone.utc):%Y-%m-%d %H:%M:%S} UTC\n".encode())
-                os.dup2(source, target)
-        finally:
-            os.close(err)
-    finally:
-        os.close(out)
+class _Stream:
+    """One pipe. The writing end stays open here too: it is there for the next child."""
+
+    def __init__(self, name: str) -> None:
+        self.reader, self.writer = os.pipe()
+        os.set_blocking(self.reader, False)
+        with contextlib.suppress(OSError, AttributeError):
+            fcntl.fcntl(self.writer, fcntl.F_SETPIPE_SZ, PIPE_BYTES)  # Linux has it, from Python 3.10 on
+        self.tail = b""
+        self._name = name
+        self._file = -1
+
+    def pump(self, folder: Path | None, log_fd: int) -> None:
+        for _ in range(MOST_CHUNKS):
+            try:
+                chunk = os.read(self.reader, CHUNK_BYTES)
+            except BlockingIOError:
+                return
+            self.tail = (self.tail + chunk)[-TAIL_BYTES:]
+            with contextlib.suppress(OSError):  # no room: a trial is worth more than its log
+                if folder is not None and self._file < 0:
+                    self._file = _open(folder, self._name)
+                _write(log_fd if folder is None else self._file, chunk)
+
+    def forget(self) -> None:
+        self.tail = b""
+        if self._file >= 0:
+            os.close(self._file)
+        self._file = -1
+
+
+def _open(folder: Path, name: str) -> int:
+    """A log file, with a line between what an earlier attempt has left there and what comes."""
+    folder.mkdir(parents=True, exist_ok=True)
+    file = os.open(folder / name, _FLAGS, 0o666)
+    if os.fstat(file).st_size:
+        _write(file, f"--- next attempt, {datetime.now(timezone.utc):%Y-%m-%d %H:%M:%S} UTC\n".encode())
+    return file
+
+
+def _write(file: int, data: bytes) -> None:
+    while data:
+        data = data[os.write(file, data) :]

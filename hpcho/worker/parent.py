@@ -163,6 +163,7 @@ class Worker:
             store=store,
             events=self._events,
             control=control,
+            output=warm.output,
             memory_watch=warm.memory_watch(),
             oom=warm.oom,
             grace_s=self._grace_s,

@@ -72,8 +72,9 @@ class Child:
         """Whether it was ended."""
         self.takes_trial = True
         """Whether the objective may look at ``trial.should_stop()``."""
+        theirs: list[int] = []
         with contextlib.ExitStack() as on_error, contextlib.ExitStack() as after:
-            self._control = self._trials = _channel(on_error, after, theirs := [])
+            self._control = self._trials = _channel(on_error, after, theirs)
             if plan.isolate:
                 self._trials = _channel(on_error, after, theirs)
             self._process = starter.start(theirs)

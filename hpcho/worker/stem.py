@@ -52,22 +52,22 @@ class Starter(Protocol):
         """Leave nothing behind but children."""
 
 
-def starter(environment: Mapping[str, str], log_fd: int) -> Starter:
-    """The best one here; output goes to ``log_fd``."""
-    return (Stem if sys.platform.startswith("linux") else Fresh)(environment, log_fd)
+def starter(environment: Mapping[str, str], output: tuple[int, int]) -> Starter:
+    """The best one here; ``output`` is what children get as their standard output and error."""
+    return (Stem if sys.platform.startswith("linux") else Fresh)(environment, output)
 
 
 class Fresh:
     """Starts an interpreter for each child."""
 
-    def __init__(self, environment: Mapping[str, str], log_fd: int) -> None:
+    def __init__(self, environment: Mapping[str, str], output: tuple[int, int]) -> None:
         self._environment = environment
-        self._log_fd = log_fd
+        self._output = output
         self.spare: set[int] = set()
 
     def start(self, fds: Sequence[int]) -> Process:
         """Start a child. Raises OSError."""
-        return _Own(_run(["child", *map(str, fds)], fds, self._environment, self._log_fd))
+        return _Own(_run(["child", *map(str, fds)], fds, self._environment, self._output))
 
     def close(self) -> None:
         """Nothing to do."""
@@ -76,9 +76,9 @@ class Fresh:
 class Stem:
     """Forks each child from one process that is started with the first; and again, should something end it."""
 
-    def __init__(self, environment: Mapping[str, str], log_fd: int) -> None:
+    def __init__(self, environment: Mapping[str, str], output: tuple[int, int]) -> None:
         self._environment = environment
-        self._log_fd = log_fd
+        self._output = output
         self._popen: subprocess.Popen[bytes] | None = None
         self._socket: socket.socket | None = None
 
@@ -117,7 +117,7 @@ class Stem:
         ours, theirs = socket.socketpair()
         with theirs:
             try:
-                self._popen = _run(["stem", str(theirs.fileno())], [theirs.fileno()], self._environment, self._log_fd)
+                self._popen = _run(["stem", str(theirs.fileno())], [theirs.fileno()], self._environment, self._output)
             except OSError:
                 ours.close()
                 raise
@@ -127,7 +127,7 @@ class Stem:
 class _Own:
     """A child of this process."""
 
-    fds = ()
+    fds: tuple[int, ...] = ()
 
     def __init__(self, popen: subprocess.Popen[bytes]) -> None:
         self._popen = popen
@@ -145,7 +145,7 @@ class _Forked:
 
     def __init__(self, pid: int, channel: Channel) -> None:
         self.pid = pid
-        self.fds = (channel.fileno(),)
+        self.fds: tuple[int, ...] = (channel.fileno(),)
         self._channel = channel
         self._code: int | None = None
 
@@ -153,18 +153,23 @@ class _Forked:
         deadline = time.monotonic() + timeout_s
         while self._code is None:
             try:
-                for _, self._code in self._channel.poll():
-                    return self._code
+                news = self._channel.poll()
             except ChannelClosed:
-                self._code = -signal.SIGKILL  # the child goes with the stem
+                news = [("gone", -signal.SIGKILL)]  # the child goes with the stem
+            if news:
+                self._code = news[0][1]
+                break
             left_s = deadline - time.monotonic()
-            if self._code is None and (left_s <= 0 or not select.select(self.fds, (), (), left_s)[0]):
-                return None
+            if left_s <= 0:
+                break
+            poll = select.poll()
+            poll.register(self.fds[0], select.POLLIN)
+            poll.poll(left_s * 1000)
         return self._code
 
 
 def _run(
-    arguments: Sequence[str], fds: Sequence[int], environment: Mapping[str, str], log_fd: int
+    arguments: Sequence[str], fds: Sequence[int], environment: Mapping[str, str], output: tuple[int, int]
 ) -> subprocess.Popen[bytes]:
     # `-m` looks into the working directory first: hpcho comes from where this process has it, however it got
     # there, and nothing beside the objective can take the place of a standard module before it is loaded
@@ -173,8 +178,8 @@ def _run(
         cwd=Path(hpcho.__file__).parent.parent,
         env=dict(environment),
         stdin=subprocess.DEVNULL,
-        stdout=log_fd,
-        stderr=log_fd,
+        stdout=output[0],
+        stderr=output[1],
         pass_fds=fds,
         start_new_session=True,
     )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from hpcho.trial import Cause, Failure
 from hpcho.worker import deaths, memory
+from hpcho.worker.output import Output
 from hpcho.worker.process import Child, Plan, kill_marked
 from hpcho.worker.stem import starter
 from hpcho.worker.watch import MemoryWatch
@@ -50,7 +51,9 @@ class Warm:
         self._mem_gb = mem_gb
         self._events = events
         self._log = worker_log
-        self._starter = starter(plan.environment, worker_log.fd)
+        self.output = Output(worker_log.fd)
+        """What the children print."""
+        self._starter = starter(plan.environment, self.output.writers)
         self._looked_at = 0.0
         self._is_cold = False
 
@@ -65,6 +68,7 @@ class Warm:
         if self.child is not None and not self.child.is_spent and self.child.is_alive():
             return True
         self.drop()
+        self.output.end()
         try:
             self.child = Child(self._plan, self._starter)
         except OSError as error:
@@ -89,13 +93,15 @@ class Warm:
         self.drop()
         self._starter.close()
         kill_marked(self._plan.mark, {os.getpid()})
+        self.output.close()
 
     def _await(self, child: Child, is_leaving: Callable[[], bool]) -> bool:
         """Wait while the child loads the objective."""
         memory_watch = self.memory_watch()
         while not is_leaving():
-            self._events.wait(min(LOOK_S, memory_watch.due - time.monotonic()), child.fds)
+            self._events.wait(min(LOOK_S, memory_watch.due - time.monotonic()), (*child.fds, *self.output.fds))
             code = child.trial_exit()
+            self.output.pump()
             for message in child.read():
                 if message[0] == "ready":
                     self._take_ready(child, message)
@@ -104,7 +110,12 @@ class Warm:
                 return True
             if code is not None:
                 self._give_up(
-                    deaths.died(code, self._log.path, for_memory=self.oom.rose(), doing="while it loaded the objective")
+                    deaths.died(
+                        code,
+                        self.output.last_lines(),
+                        for_memory=self.oom.rose(),
+                        doing="while it loaded the objective",
+                    )
                 )
                 return True
             if time.monotonic() >= memory_watch.due and (failure := memory_watch.look(child.pid)):
@@ -116,6 +127,7 @@ class Warm:
     def _take_ready(self, child: Child, message: Message) -> None:
         _, child.takes_trial, runtime = message
         self.ready_at = time.monotonic()
+        self.output.end()
         if self._plan.isolate and runtime and not self._is_cold:
             log.info(
                 "isolate: %s is up once the objective is loaded and would not survive a fork: "

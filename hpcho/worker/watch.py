@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from hpcho.worker.channel import Message
     from hpcho.worker.control import Control
     from hpcho.worker.events import Events
+    from hpcho.worker.output import Output
     from hpcho.worker.process import Child
 
 __all__ = ["MemoryWatch", "Outcome", "Watch"]
@@ -82,6 +83,7 @@ class Watch:
         store: TrialStore,
         events: Events,
         control: Control,
+        output: Output,
         memory_watch: MemoryWatch,
         oom: memory.OomCounter,
         grace_s: float,
@@ -93,6 +95,7 @@ class Watch:
         self._store = store
         self._events = events
         self._control = control
+        self._output = output
         self._memory = memory_watch
         self._oom = oom
         self._grace_s = grace_s
@@ -108,10 +111,18 @@ class Watch:
 
     def run(self, params: dict[str, Any]) -> Outcome:
         """Have the child evaluate ``params`` and return how that ended. Writes nothing but heartbeats."""
+        self._output.begin(self._folder)
+        try:
+            return self._follow(params)
+        finally:
+            self._output.end()
+
+    def _follow(self, params: dict[str, Any]) -> Outcome:
         trial, child = self._trial, self._child
         child.begin({"tid": trial.tid, "folder": str(self._folder), "params": params, "vals": dict(trial.vals)})
         while True:
-            self._events.wait(self._due() - time.monotonic(), child.fds)
+            self._events.wait(self._due() - time.monotonic(), (*child.fds, *self._output.fds))
+            self._output.pump()
             self._read()
             if self._outcome is None:
                 self._look_for_death()
@@ -168,11 +179,12 @@ class Watch:
         code = self._child.trial_exit()
         if code is None:
             return
-        self._read()  # its last words
+        self._output.pump()  # its last words
+        self._read()
         if self._outcome is not None:
             return
         doing, for_memory = "before it returned a result", self._oom.rose()
-        failure = deaths.died(code, self._folder / "stderr.log", for_memory=for_memory, doing=doing)
+        failure = deaths.died(code, self._output.last_lines(), for_memory=for_memory, doing=doing)
         self._kill(failure=None if self._is_stopping else failure)
 
     # -- what the clock says ---------------------------------------------------------------------------------------
@@ -185,7 +197,7 @@ class Watch:
         elif now >= self._deadline:
             timeout_min = self._spec.timeout_min
             assert timeout_min is not None
-            self._kill(failure=deaths.out_of_time(timeout_min, self._folder / "stderr.log"))
+            self._kill(failure=deaths.out_of_time(timeout_min, self._output.last_lines()))
         elif now >= self._memory.due and (failure := self._memory.look(self._child.trial_pid)):
             self._kill(failure=failure)
         elif now >= self._beat_due:

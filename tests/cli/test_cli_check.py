@@ -91,3 +91,21 @@ def test_a_trial_that_fails_is_shown_whole_and_exit_1(bench, hpcho, objective, c
     assert done.returncode == 1
     assert f"failed (cause: {cause})" in done.stderr
     assert says in done.stderr
+
+
+def test_a_run_that_is_there_is_told_of_and_so_are_edited_files(bench, hpcho):
+    bench.make_job_dir()
+    assert "`hpcho run` resumes it" in hpcho("check", bench.yaml).stdout
+    (bench.folder / "train.py").write_text("def objective(params): return 2")
+    done = hpcho("check", bench.yaml)
+    assert done.returncode == 0
+    assert "warning: edited since the first run: train.py" in done.stderr
+
+
+def test_a_space_that_a_resume_would_refuse_is_refused(bench, hpcho):
+    bench.make_job_dir()
+    bench.yaml.write_text(bench.yaml.read_text().replace("[-5, 5]", "[-5, 6]"))
+    done = hpcho("check", bench.yaml)
+    assert done.returncode == 2
+    assert "the search space" in done.stderr
+    assert "--fresh" in done.stderr

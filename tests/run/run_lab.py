@@ -30,11 +30,15 @@ class Lab:
     def start(self, *arguments: str, **options) -> subprocess.Popen:
         return subprocess.Popen(
             [*COMMAND, arguments[0], str(self.yaml), *arguments[1:]],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
             text=True,
             env=self.environment,
-            **{"cwd": self.folder, "encoding": "utf-8", **options},
+            **{
+                "cwd": self.folder,
+                "encoding": "utf-8",
+                "stdout": subprocess.PIPE,
+                "stderr": subprocess.PIPE,
+                **options,
+            },
         )
 
     def hpcho(self, *arguments: str, timeout: float = 90, **options) -> subprocess.CompletedProcess:

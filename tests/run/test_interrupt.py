@@ -21,7 +21,7 @@ def objective(params):
 
 @pytest.fixture
 def nap(lab):
-    lab.write(NAP.format(seconds=1.5), SQUARE_SETTINGS.replace("trials: 12", "trials: 6"))
+    lab.write(NAP.format(seconds=3), SQUARE_SETTINGS.replace("trials: 12", "trials: 6"))
     return lab
 
 
@@ -104,11 +104,10 @@ def test_a_second_run_attaches_and_its_ctrl_c_only_detaches(nap):
     first = nap.start("run")
     nap.until_running(1)
     second = nap.start("run")
-    time.sleep(2)
+    assert "looking on" in second.stdout.readline()
     second.send_signal(signal.SIGINT)
     code, out, err = end_of(second)
     assert code == 0, err
-    assert "looking on" in out
     assert "the run goes on" in out
     assert end_of(first)[0] == 0
     assert nap.states()["done"] == 6

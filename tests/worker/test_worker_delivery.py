@@ -92,7 +92,9 @@ def test_a_failure_is_delivered_when_the_store_is_back(job, monkeypatch):
 
 
 def test_heartbeats_that_cannot_be_written_do_not_disturb_the_trial(job, monkeypatch):
-    lab = job("import time\ndef objective(params, trial): trial.report(1, 2.0); time.sleep(0.6); return 1.0", trial=FAST)
+    lab = job(
+        "import time\ndef objective(params, trial): trial.report(1, 2.0); time.sleep(0.6); return 1.0", trial=FAST
+    )
     disturb(monkeypatch, "heartbeat", StoreError("away"), 3)
     trial = lab.evaluate()
     assert trial.loss == 1.0

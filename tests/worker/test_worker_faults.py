@@ -10,7 +10,8 @@ QUICK = {**FAST, "timeout_min": 0.4 / 60}
 
 def fail_then_succeed(job, code, **settings):
     """The first trial runs ``code``, the second must be fine; the first."""
-    body = f"import os, sys, time, signal, ctypes\ndef objective(params):\n    if params['x'] == 0: {code}\n    return 1.0\n"
+    first = f"    if params['x'] == 0: {code}\n"
+    body = f"import os, sys, time, signal, ctypes\ndef objective(params):\n{first}    return 1.0\n"
     lab = job(body, retries={"timeout": 0, "oom": 0, "worker": 0}, **settings)
     lab.add(2)
     assert lab.serve() == 0
@@ -30,7 +31,7 @@ def fail_then_succeed(job, code, **settings):
         ("os.abort()", "was ended by SIGABRT"),
         ("sys.exit('enough')", "the objective called sys.exit('enough'): return a loss or raise an error instead"),
         ("raise KeyboardInterrupt", "KeyboardInterrupt"),
-        ("os.closerange(3, 100)", "ended with exit code 1"),
+        ("os.closerange(3, 100)", "Does the objective close file descriptors that it has not opened?"),
     ],
 )
 def test_an_ended_child_is_cause_worker(job, code, words):
@@ -92,7 +93,9 @@ def test_a_leak_is_ended_at_the_limit_with_cause_oom(job):
 def test_memory_of_what_the_objective_started_counts(job):
     command = "import time; keep = b'x' * 300_000_000; time.sleep(60)"
     settings = {"launcher": {"local": {"mem_gb": 0.2}}}
-    trial = fail_then_succeed(job, f"import subprocess; subprocess.run([sys.executable, '-c', {command!r}])", **settings)
+    trial = fail_then_succeed(
+        job, f"import subprocess; subprocess.run([sys.executable, '-c', {command!r}])", **settings
+    )
     assert trial.cause is Cause.OOM
 
 

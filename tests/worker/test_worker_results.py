@@ -42,8 +42,9 @@ def test_odd_values_are_kept_as_plain_data_and_files(job):
             """
             import numpy as np, pathlib
             def objective(params):
-                return {"loss": np.float32(0.5), "flag": np.bool_(True), "names": {"a"}, "path": pathlib.Path("/x"), 7: 8,
-                        "bad": float("nan"), "big": np.zeros(50_000_000, "u1"), "attachments": {"m.bin": b"abc"}}
+                return {"loss": np.float32(0.5), "flag": np.bool_(True), "names": {"a"}, 7: 8,
+                        "path": pathlib.Path("/x"), "bad": float("nan"), "big": np.zeros(50_000_000, "u1"),
+                        "attachments": {"m.bin": b"abc"}}
             """
         )
     ).evaluate()
@@ -89,7 +90,7 @@ def test_a_whole_chained_traceback_arrives_without_our_own_frames(job):
         """
     )
     error = lab.evaluate().error
-    assert error.startswith("Traceback (most recent call last):\n  File \"")
+    assert error.startswith('Traceback (most recent call last):\n  File "')
     assert "KeyError: 'y'" in error
     assert "The above exception was the direct cause" in error
     assert error.endswith("RuntimeError: no y \\udc80")
@@ -176,6 +177,8 @@ def test_a_second_attempts_output_comes_after_a_header(job):
 
 
 def test_the_child_starts_light(job):
-    lab = job("import sys\nLOADED = set(sys.modules)\ndef objective(params): return {'loss': 0, 'loaded': sorted(LOADED)}")
+    lab = job(
+        "import sys\nLOADED = set(sys.modules)\ndef objective(params): return {'loss': 0, 'loaded': sorted(LOADED)}"
+    )
     loaded = {name.partition(".")[0] for name in lab.evaluate().result.data["loaded"]}
     assert not loaded & {"numpy", "pydantic", "yaml", "psutil", "hyperopt", "logging"}

@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 import time
 
 import psutil
@@ -12,7 +14,7 @@ from hpcho.trial import TrialState
 
 SLEEP = """
 import pathlib, time
-def objective(params):
+def objective(params, trial):
     pathlib.Path("../began").touch()
     time.sleep(60)
 """
@@ -80,6 +82,14 @@ def test_whatever_goes_wrong_after_a_stop_gives_the_trial_back(job, started, the
     assert is_released(lab.trial())
 
 
+def test_an_objective_that_does_not_take_the_trial_gets_no_grace(job, started):
+    lab = job(SLEEP.replace("params, trial", "params"))
+    process = begin(lab, started, HPCHO_GRACE_S="600")
+    process.terminate()
+    assert process.wait(20) == 0
+    assert is_released(lab.trial())
+
+
 def test_a_second_signal_ends_the_grace(job, started):
     lab = job(SLEEP)
     process = begin(lab, started, HPCHO_GRACE_S="600")
@@ -120,9 +130,6 @@ def test_the_end_of_the_lifeline_lets_the_running_trial_finish(job, started):
     lab.add(2)
     reader, writer = os.pipe()
     os.set_inheritable(reader, True)
-    import subprocess
-    import sys
-
     process = subprocess.Popen(
         [sys.executable, "-m", "hpcho.worker", str(lab.dir.path), "--lifeline", str(reader)],
         pass_fds=[reader],
@@ -169,17 +176,16 @@ def test_no_child_outlives_a_killed_parent_even_in_a_c_call(job, started, isolat
     lab = job(code, trial={"isolate": isolate})
     process = begin(lab, started)
     family = psutil.Process(process.pid).children(recursive=True)
-    assert len(family) == (2 if isolate else 1)
+    assert len(family) == (3 if isolate else 2)
     process.kill()
     for each in family:
         wait_for(lambda each=each: is_gone(each.pid), 5)
 
 
 def test_a_worker_without_an_experiment_says_what_to_do(tmp_path):
-    import subprocess
-    import sys
-
-    done = subprocess.run([sys.executable, "-m", "hpcho.worker", str(tmp_path)], capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "hpcho.worker", str(tmp_path)], capture_output=True, text=True, check=False
+    )
     assert done.returncode == 2
     assert done.stderr == f"{tmp_path}: no run yet (it has no experiment.json): `hpcho run` makes one\n"
 
