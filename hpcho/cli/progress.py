@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Progress", "open_progress"]
 
-FAST_PER_HOUR = 36000
-"""From here on the rate is told by the second."""
+SLOW_PER_HOUR, FAST_PER_HOUR = 10, 36_000
+"""Below the first the rate is told with a decimal; from the second on, by the second."""
 PLAIN_EVERY_S = 30.0
 """How often a line is printed where there is no terminal, beside one for each better loss (at most one a second)."""
 SHOWN_PARAMS = 6
@@ -151,12 +151,10 @@ def failure_words(standing: Standing) -> str:
 def pace(standing: Standing, budget: Budget) -> str:
     """Time so far, rate and time left."""
     words = [seconds(standing.elapsed_s)]
-    if standing.trials_per_hour:
-        words.append(
-            f"{standing.trials_per_hour:.3g} trials/h"
-            if standing.trials_per_hour < FAST_PER_HOUR
-            else f"{standing.trials_per_hour / 3600:.3g} trials/s"
-        )
+    if standing.trials_per_hour >= FAST_PER_HOUR:
+        words.append(f"{standing.trials_per_hour / 3600:.0f} trials/s")
+    elif standing.trials_per_hour:
+        words.append(f"{standing.trials_per_hour:.{1 if standing.trials_per_hour < SLOW_PER_HOUR else 0}f} trials/h")
     left = []
     if budget.trials and standing.trials_per_hour:
         left.append(max(budget.trials - standing.ok, 0) / standing.trials_per_hour * 3600)

@@ -42,11 +42,8 @@ def evaluate(objective: Objective, task: Mapping[str, Any], channel: Channel) ->
         value = objective.evaluate(task["params"], task["vals"], trial)
         result, files = _encoded(value, folder, channel)
     except BadResult as error:
-        failure: dict[str, Any] = {
-            "cause": Cause.OBJECTIVE.value,
-            "text": f"{error}{_kept(error, folder)}",
-            "spent": False,
-        }
+        text = faults.storable(f"{error}{_kept(error, folder)}")
+        failure: dict[str, Any] = {"cause": Cause.OBJECTIVE.value, "text": text, "spent": False}
     except BaseException as error:  # noqa: BLE001 - also sys.exit and KeyboardInterrupt cost the trial only
         failure = _failure(error)
     else:

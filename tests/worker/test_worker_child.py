@@ -1,5 +1,7 @@
 """The child: loaded once, recycled, forked for each trial with isolate; and one that cannot load the objective."""
 
+import os
+
 import pytest
 from worker_job import FAST
 
@@ -32,6 +34,21 @@ def test_recycle_after_gives_a_fresh_child_without_losing_a_trial(job):
     lab.serve()
     assert [trial.loss for trial in lab.trials()] == [1, 2, 1, 2, 1]
     assert lab.log().count("said goodbye") == 3
+
+
+def test_children_are_started_without_a_stem_where_that_is_not_possible(job, monkeypatch):
+    from hpcho.worker.stem import Fresh
+
+    monkeypatch.setattr("hpcho.worker.warm.starter", Fresh)
+    lab = job(
+        "import os\ndef objective(p):\n    if p['x'] == 0: os._exit(3)\n    return os.getppid()",
+        trial={"recycle_after": 2},
+        retries={"worker": 0},
+    )
+    lab.add(4)
+    lab.serve()
+    assert "exit code 3" in lab.trial(0).error
+    assert [trial.loss for trial in lab.trials()[1:]] == [os.getpid()] * 3
 
 
 def test_a_child_that_has_grown_is_recycled(job, monkeypatch):

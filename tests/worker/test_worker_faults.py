@@ -28,6 +28,7 @@ def fail_then_succeed(job, code, **settings):
         ("os._exit(3)", "ended with exit code 3 before it returned a result"),
         ("os._exit(0)", "ended with exit code 0 before it returned a result"),
         ("os.kill(os.getpid(), 9)", "was killed by SIGKILL before it returned a result, and not by hpcho"),
+        ("os.kill(os.getppid(), 9); time.sleep(60)", "was killed by SIGKILL before it returned a result"),
         ("os.abort()", "was ended by SIGABRT"),
         ("sys.exit('enough')", "the objective called sys.exit('enough'): return a loss or raise an error instead"),
         ("raise KeyboardInterrupt", "KeyboardInterrupt"),

@@ -135,6 +135,13 @@ def test_reports_arrive_while_the_trial_runs(job):
     assert lab.evaluate().loss == 1.0
 
 
+def test_a_diverged_epoch_can_be_reported(job):
+    code = "def objective(params, trial):\n    trial.report(1, float('nan')); trial.report(2, 0.5); return 1.0"
+    trial = job(code).evaluate()
+    assert trial.loss == 1.0
+    assert [report.step for report in trial.reports] == [1, 2]
+
+
 def test_a_report_that_is_no_number_says_so(job):
     error = job("def objective(params, trial): trial.report(1, 'low')").evaluate().error
     assert "trial.report(step, loss): loss must be a number, not 'low'" in error
@@ -165,6 +172,39 @@ def test_output_goes_to_the_trials_files_whoever_writes_it(job):
         assert lab.file("stderr.log", tid) == "complaint\n"
     assert "while importing" in lab.log()
     assert "from C" not in lab.log()
+
+
+def test_output_is_in_the_file_while_the_trial_runs(job):
+    lab = job(
+        """
+        import pathlib, time
+        def objective(params):
+            print("epoch 1")
+            log = pathlib.Path("../trials/0/stdout.log")
+            while not log.exists() or log.read_text() != "epoch 1\\n": time.sleep(0.01)
+            return 1.0
+        """
+    )
+    assert lab.evaluate().loss == 1.0
+
+
+def test_a_flood_of_output_arrives_whole(job):
+    lab = job("def objective(params):\n    for i in range(100_000): print(i)\n    return 1.0")
+    assert lab.evaluate().loss == 1.0
+    assert lab.file("stdout.log") == "".join(f"{i}\n" for i in range(100_000))
+
+
+def test_a_silent_trial_leaves_no_file(job):
+    lab = job("def objective(params): return 1.0")
+    lab.evaluate()
+    assert not lab.dir.trial(0).exists()
+
+
+def test_a_full_disk_cuts_the_log_and_not_the_training(job):
+    lab = job("def objective(params): print('lost'); return 1.0")
+    lab.dir.trial(0).mkdir(parents=True)
+    (lab.dir.trial(0) / "stdout.log").symlink_to("/dev/full")
+    assert lab.evaluate().loss == 1.0
 
 
 def test_a_second_attempts_output_comes_after_a_header(job):

@@ -1,0 +1,253 @@
+"""One process's turn at an experiment: controlling it, or looking on while another process does."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import logging.handlers
+import shlex
+import signal
+import sys
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from hpcho import controller as control
+from hpcho import samplers
+from hpcho import standing as standings
+from hpcho.cli.output import number, say, seconds
+from hpcho.cli.progress import best_words, open_progress
+from hpcho.errors import Interrupted, ResumeError, StoreFull
+from hpcho.launchers.local import LocalLauncher
+from hpcho.launchers.none import NoLauncher
+from hpcho.trial import Owner
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from hpcho.cli.opening import Opened
+    from hpcho.cli.progress import Progress
+    from hpcho.jobdir import JobDir
+    from hpcho.launchers.base import Launcher
+    from hpcho.store import TrialStore
+
+__all__ = ["Session", "look_on"]
+
+SHOW_EVERY_S = 0.25
+SHORTEST_PAUSE_S, LONGEST_PAUSE_S = 0.005, 0.1
+LOG_BYTES = 10_000_000
+
+
+class Session:
+    """One process's turn at controlling an experiment."""
+
+    def __init__(
+        self, path: Path, opened: Opened, record: dict[str, Any], store: TrialStore, seat: control.Seat
+    ) -> None:
+        self._path, self._opened, self._store, self._seat = path, opened, store, seat
+        self._signals, self._heard = _Signals(), 0
+        self._launcher = _launcher(opened)
+        self._progress: Progress
+        self._full = False
+        self._told: set[str] = set()
+        with _logging(opened.jobdir):
+            self._controller = control.Controller(
+                opened.experiment,
+                opened.jobdir,
+                store,
+                opened.space,
+                samplers.build(opened.experiment.sampler, opened.space),
+                self._launcher,
+                seed=record["seed"],
+            )
+
+    def work(self) -> int:
+        """Step until the end; returns the exit code."""
+        self._progress = open_progress(self._opened.experiment.budget)
+        try:
+            with _logging(self._opened.jobdir), self._signals.handled():
+                self._announce()
+                end = self._loop()
+        finally:
+            self._launcher.close()
+            self._progress.close()
+        standing = self._standing()
+        return _conclude(self._path, end.to_json(), standing)
+
+    def _announce(self) -> None:
+        experiment, jobdir = self._opened.experiment, self._opened.jobdir
+        earlier = len(self._controller.ledger.trials)
+        so_far = f", {earlier} trials so far" if earlier else ""
+        self._progress.note(
+            f"{experiment.name}: {experiment.sampler.name}, {self._workers()}{so_far}; everything is in {jobdir.path}"
+        )
+
+    def _workers(self) -> str:
+        n = self._controller.workers
+        if n == 0:
+            return f"workers join with `hpcho worker {shlex.quote(str(self._path))}`"
+        return "1 worker" if n == 1 else f"{n} workers"
+
+    def _loop(self) -> control.End:
+        pause_s, shown_at = SHORTEST_PAUSE_S, 0.0
+        while True:
+            end, busy = self._step()
+            now = time.monotonic()
+            if end is not None or now - shown_at >= SHOW_EVERY_S:
+                shown_at = now
+                self._tell_of_failures()
+                self._progress.show(self._standing())
+            if end is not None:
+                return end
+            self._hear_signals()
+            pause_s = SHORTEST_PAUSE_S if busy else min(pause_s * 1.5, LONGEST_PAUSE_S)
+            time.sleep(pause_s)
+
+    def _step(self) -> tuple[control.End | None, bool]:
+        try:
+            if not self._seat.keep():
+                raise ResumeError("another `hpcho run` has taken over; this one ends")
+            end = self._controller.step()
+        except StoreFull as error:
+            if not self._full:
+                self._progress.note(f"waiting: {error}")
+            self._full = True
+            return None, False
+        if self._full:
+            self._full = False
+            self._progress.note("there is room again: going on")
+        return end, self._controller.was_busy
+
+    def _tell_of_failures(self) -> None:
+        """The first failure of each cause, in its own last line: what is wrong shows long before the run ends."""
+        for trial in self._controller.ledger.last_errors:
+            if trial.cause is not None and trial.cause.value not in self._told:
+                self._told.add(trial.cause.value)
+                last_line = (trial.error or "").strip().rpartition("\n")[2]
+                self._progress.note(
+                    f"trial {trial.tid} failed ({trial.cause}): {last_line}  "
+                    f"(`hpcho trials {shlex.quote(str(self._path))} --json` has the whole of it)"
+                )
+
+    def _hear_signals(self) -> None:
+        if self._signals.count == self._heard:
+            return
+        self._heard = self._signals.count
+        running = len(self._controller.ledger.running)
+        if self._heard == 1 and running:
+            self._progress.note(f"finishing {running} running trials; Ctrl-C again gives them back")
+            self._controller.stop("drain", "interrupted", "interrupted")
+        elif self._heard <= 2:  # noqa: PLR2004 - the second Ctrl-C
+            self._progress.note("giving running trials back; nothing is lost")
+            self._controller.stop("now", "interrupted", "interrupted")
+        else:
+            raise Interrupted(f"interrupted; `hpcho run {self._path}` goes on")
+
+    def _standing(self) -> standings.Standing:
+        return standings.read(self._opened.experiment.name, self._opened.space, self._store, self._controller.ledger)
+
+
+def _launcher(opened: Opened) -> Launcher:
+    if opened.experiment.launcher.local is None:
+        return NoLauncher()
+    return LocalLauncher([sys.executable, "-m", "hpcho.worker", str(opened.jobdir.path)], opened.jobdir)
+
+
+def look_on(path: Path, opened: Opened, store: TrialStore) -> int:
+    """Look on while another process runs the experiment."""
+    progress = open_progress(opened.experiment.budget)
+    ledger, cursor = standings.Ledger(), None
+    signals = _Signals()
+    seat = store.get("seat")
+    holder = Owner.from_json(seat["owner"]) if seat else "another process"
+    try:
+        with signals.handled():
+            progress.note(
+                f"already run by {holder}: looking on. Ctrl-C leaves it running; `hpcho stop {path}` ends it."
+            )
+            while signals.count == 0:
+                cursor, changed = store.changes(cursor)
+                ledger.apply(changed)
+                standing = standings.read(opened.experiment.name, opened.space, store, ledger)
+                progress.show(standing)
+                if standing.state not in ("running", "waiting"):
+                    break
+                time.sleep(SHOW_EVERY_S)
+            else:
+                progress.note("no longer looking on; the run goes on")
+                return 0
+    finally:
+        progress.close()
+    if standing.end is None:
+        raise Interrupted(f"the run was ended from outside; `hpcho run {path}` goes on")
+    return _conclude(path, standing.end, standing)
+
+
+def _conclude(path: Path, end: dict[str, Any], standing: standings.Standing) -> int:
+    """Say how it ended and what to type next."""
+    quoted = shlex.quote(str(path))
+    trials = f"{standing.ok} trials in {seconds(standing.elapsed_s)}"
+    if standing.best:
+        say(f"{trials}; best loss {number(standing.best['loss'])}: {best_words(standing)}")
+    if end["reason"] in ("failures", "objective"):
+        print(f"hpcho: {end['message']}", file=sys.stderr)  # noqa: T201 - an error's place
+        say(f"Next: mend the objective, then `hpcho run {quoted} --fresh`.")
+        return 1
+    if end["reason"] == "interrupted":
+        say(f"Interrupted; nothing is lost. `hpcho run {quoted}` goes on.")
+        return Interrupted.exit_code
+    if end["reason"] == "stopped":
+        say(f"Stopped. `hpcho run {quoted}` goes on.")
+        return 0
+    say(f"Finished: {end['message']}.")
+    if not end["usable"]:
+        print(f"hpcho: no trial was successful; `hpcho trials {quoted}` shows why", file=sys.stderr)  # noqa: T201
+        return 1
+    say(
+        f"Next: `hpcho report {quoted} --open`, `hpcho best {quoted}`; a larger budget and `hpcho run` go on from here."
+    )
+    return 0
+
+
+@dataclass
+class _Signals:
+    """Counts Ctrl-C; TERM and HUP count as two at once."""
+
+    count: int = 0
+
+    @contextlib.contextmanager
+    def handled(self) -> Iterator[None]:
+        def interrupt(number: int, frame: Any) -> None:
+            del frame
+            self.count = self.count + 1 if number == signal.SIGINT else max(self.count, 2)
+
+        before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def _logging(jobdir: JobDir) -> Iterator[None]:
+    """hpcho's own log lines go to logs/controller.log."""
+    logger = logging.getLogger("hpcho")
+    handler = _LogFile(jobdir.logs / "controller.log", maxBytes=LOG_BYTES, backupCount=1, encoding="utf-8", delay=True)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        handler.close()
+
+
+class _LogFile(logging.handlers.RotatingFileHandler):
+    """A log that a full disk silences; it must neither end the run nor spoil the terminal."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's own name
+        """Drop the line."""
