@@ -21,8 +21,6 @@ from hpcho.standing import Ledger
 from hpcho.trial import Cause, Draft, Failure, Trial, TrialState
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from hpcho.experiment import Experiment
     from hpcho.jobdir import JobDir
     from hpcho.launchers.base import Launcher
@@ -36,6 +34,8 @@ log = logging.getLogger(__name__)
 
 CLOCK_S = 2.0
 """How often the run's elapsed time is recorded."""
+LATE_S = 2.0
+"""How often results that were delivered late are looked for."""
 LOST_BEATS = 10
 """A worker that nobody can ask about is gone after so many silent heartbeats."""
 FIRST_FAILURES = 5
@@ -91,6 +91,7 @@ class Controller:
         self._refresh()
         self._errors_before = self.ledger.states[TrialState.ERROR]
         self._step_s = 0.02
+        self._late_due = 0.0
         self.was_busy = True
         """Whether the last step found something changed."""
         store.put("control", None)
@@ -110,7 +111,7 @@ class Controller:
         changed = self._refresh()
         self.was_busy = bool(changed)
         self._obey()
-        self._adopt_late_results(changed)
+        self._adopt_late_results()
         self._reap()
         end = self._ending[0] if self._ending else self._find_end()
         if end is None:
@@ -186,10 +187,13 @@ class Controller:
             return None
         return Failure(Cause.NODE, f"no sign of life from the worker {trial.owner} for {silent_s:.0f} s")
 
-    def _adopt_late_results(self, changed: Iterable[Trial]) -> None:
+    def _adopt_late_results(self) -> None:
         """Take over results that a worker computed but could not deliver, where nobody else has the trial now."""
-        for trial in changed:
-            if trial.state not in (TrialState.NEW, TrialState.CANCEL) or not (trial.attempts or trial.version):
+        if time.monotonic() < self._late_due:
+            return
+        self._late_due = time.monotonic() + LATE_S
+        for trial in [*self.ledger.waiting.values(), *self.ledger.cancelled.values()]:
+            if not trial.version:  # nobody has ever had it
                 continue
             for found in late.load(self._jobdir.trial(trial.tid)):
                 log.warning("trial %d: adopting a result that was delivered late", trial.tid)

@@ -41,6 +41,7 @@ class _Worker:
     process: subprocess.Popen[bytes]
     owner: Owner
     started_at: float
+    is_released: bool = False
 
 
 class LocalLauncher:
@@ -91,8 +92,11 @@ class LocalLauncher:
     def release(self) -> None:
         """SIGTERM to every worker: it gives its trial back and leaves."""
         for worker in self._workers.values():
-            with contextlib.suppress(ProcessLookupError):
-                worker.process.send_signal(signal.SIGTERM)
+            # once: a second signal would end the grace that the objective has to save its work
+            if not worker.is_released:
+                worker.is_released = True
+                with contextlib.suppress(ProcessLookupError):
+                    worker.process.send_signal(signal.SIGTERM)
 
     def close(self) -> None:
         """Release all workers, wait CLOSE_S at most, then kill what is left with its children."""

@@ -36,6 +36,10 @@ class TrialContext(Protocol):
 class Objective(Protocol):
     """A user's objective, loaded in a worker's child process."""
 
+    @property
+    def takes_trial(self) -> bool:
+        """Whether the user's code sees its trial, and so can heed a stop. Known once ``prepare`` has returned."""
+
     def prepare(self) -> None:
         """Import and call ``data()``, once per process. Raises whatever the user's code raises."""
 

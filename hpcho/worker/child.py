@@ -126,7 +126,7 @@ def _load(plan: dict[str, Any]) -> tuple[Objective | None, Message]:
         return None, ("broken", cause.value, text)
     unforkable = runtimes.started() if plan["isolate"] else None
     # an objective that does not say so may look at the trial
-    return objective, ("ready", getattr(objective, "takes_trial", True), unforkable)
+    return objective, ("ready", objective.takes_trial, unforkable)
 
 
 def _serve(objective: Objective, control: Channel, trials: Channel) -> None:

@@ -29,6 +29,8 @@ __all__ = ["Hook", "HyperasObjective"]
 class HyperasObjective:
     """The objective of a hyperas file."""
 
+    takes_trial = False  # hyperas knows nothing like it
+
     def __init__(self, compiled: Compiled) -> None:
         self._compiled = compiled
         self._hook = Hook(compiled)
