@@ -126,7 +126,6 @@ def refused(value, folder):
         Level.HIGH - 1,
         Tensor(2.0),
     ],
-    ids=repr,
 )
 def test_a_number_of_any_kind_is_the_loss(tmp_path, loss):
     for value in (loss, {"loss": loss}, OrderedDict(loss=loss, status="ok")):
@@ -223,7 +222,6 @@ def test_status_is_told_by_an_enum_too(tmp_path):
         (np.datetime64("2024-01-02"), "2024-01-02"),
         ("lone \ud800 surrogate", "lone \\ud800 surrogate"),
     ],
-    ids=repr,
 )
 def test_values_become_plain_data(tmp_path, value, plain):
     encoded = data(value, tmp_path)

@@ -9,9 +9,15 @@ import pytest
 import hpcho
 
 pytestmark = [pytest.mark.keras, pytest.mark.slow]
-keras = pytest.importorskip("keras", reason="needs keras")
-np = pytest.importorskip("numpy")
-TrialCallback = pytest.importorskip("hpcho.keras").TrialCallback
+
+
+@pytest.fixture(autouse=True)
+def _imports():
+    """Keras takes seconds to import: only when these tests run, not when they are collected."""
+    global keras, np, TrialCallback  # noqa: PLW0603 - as if imported above
+    keras = pytest.importorskip("keras", reason="needs keras")
+    np = pytest.importorskip("numpy")
+    TrialCallback = pytest.importorskip("hpcho.keras").TrialCallback
 
 
 class Trial:
