@@ -222,7 +222,9 @@ class _Signals:
             del frame
             self.count = self.count + 1 if number == signal.SIGINT else max(self.count, 2)
 
-        before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+        # One that is ignored stays so: `nohup hpcho run` is to outlive its terminal.
+        heard = [n for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP) if signal.getsignal(n) != signal.SIG_IGN]
+        before = {number: signal.signal(number, interrupt) for number in heard}
         try:
             yield
         finally:
