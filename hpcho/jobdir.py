@@ -17,6 +17,8 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from hpcho.errors import UsageError
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -59,11 +61,15 @@ class JobDir:
         return self.path / "trials" / str(tid)
 
     def read_record(self) -> dict[str, Any] | None:
-        """The record, or None where no run has been."""
+        """The record, or None where no run has been. Raises UsageError when it cannot be read as JSON."""
         try:
             record: dict[str, Any] = json.loads(self.record_file.read_text(encoding="utf-8"))
         except FileNotFoundError:
             return None
+        except ValueError as error:
+            raise UsageError(
+                f"{self.record_file} is damaged ({error}): bring it back from a copy, or move {self.path} away"
+            ) from error
         return record
 
     def write_record(self, record: dict[str, Any]) -> None:

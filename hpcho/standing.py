@@ -36,8 +36,6 @@ class Ledger:
         self.failures: Counter[Cause] = Counter()
         """Trials that ended in error, by the cause of their last attempt."""
         self.ok = 0
-        self.points = 0
-        """Trials that came from the YAML's ``points:``."""
         self.best: Trial | None = None
         self.running: dict[int, Trial] = {}
         self.waiting: dict[int, Trial] = {}
@@ -53,7 +51,6 @@ class Ledger:
             place = self._place.get(trial.tid)
             if place is None:
                 self._insert(trial)
-                self.points += trial.origin == "point"
             else:
                 self._count(self.trials[place], -1)
                 self.trials[place] = trial

@@ -22,6 +22,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run one command and exit with its code; every error becomes one message on stderr."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     given, debug = _without_debug(given)
+    _open_standard_streams()
     for stream in (sys.stdout, sys.stderr):
         # A terminal in an old locale must not turn a result into a UnicodeEncodeError.
         if hasattr(stream, "reconfigure"):
@@ -35,6 +36,20 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         # The interpreter flushes once more on its way out; by then there must be somewhere to flush to.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     sys.exit(code)
+
+
+def _open_standard_streams() -> None:
+    """Where a caller has closed one (``>&-``, some schedulers and daemons), print to nowhere.
+
+    A file or database that is opened later would get its number, and what others print in it.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest free number: this one
+            os.set_inheritable(number, True)
+            setattr(sys, name, open(number, "r" if number == 0 else "w", encoding="utf-8", closefd=False))  # noqa: SIM115 - it stays open
 
 
 def _without_debug(arguments: list[str]) -> tuple[list[str], bool]:

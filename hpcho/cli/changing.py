@@ -33,9 +33,10 @@ def requeue(
     experiment: ExperimentOrJobDir,
     tids: Annotated[list[int], typer.Argument(metavar="TID...", help="Ids of failed trials.", show_default=False)],
 ) -> None:
-    """Put failed trials back, to be evaluated again."""
+    """Put failed trials back, to be evaluated again. They run even when the budget is met."""
     with open_run(experiment) as run:
         chosen = _failed(run, tids)
+        _remember(run, chosen)
         for trial in chosen:
             try:
                 run.store.move(trial, TrialState.NEW)
@@ -95,6 +96,14 @@ def _failed(run: Run, tids: Sequence[int]) -> list[Trial]:
     if wrong:
         raise UsageError(f"nothing was put back: {'; '.join(wrong)}. `hpcho trials` shows which trials have failed")
     return [known[tid] for tid in wanted]
+
+
+def _remember(run: Run, trials: Sequence[Trial]) -> None:
+    """Record that they were asked for: the end of a run cancels what nobody has."""
+    before = run.store.get("requeued")
+    after = sorted({*(before or ()), *(trial.tid for trial in trials)})
+    if before != after and not run.store.put("requeued", after, expected=before):
+        raise UsageError("another `hpcho requeue` has just put trials back; type it again")
 
 
 def _trials(trials: Sequence[Trial]) -> str:

@@ -93,8 +93,24 @@ def _set_aside(jobdir: JobDir) -> None:
         say(f"the earlier run is kept in {archived}")
 
 
+def _holder(jobdir: JobDir) -> Owner | None:
+    """The process that runs the experiment now, if one does."""
+    with contextlib.closing(open_store(jobdir)) as store:
+        seat = control.Seat(store)
+        if seat.take(patience_s=control.LEASE_S):
+            seat.leave()
+            return None
+        taken = store.get("seat")
+    return Owner.from_json(taken["owner"]) if taken else None
+
+
 def _detach(path: Path, settings: Sequence[str], jobdir: JobDir) -> int:
     """Start the same run in a session of its own and wait until it has begun."""
+    quoted = shlex.quote(str(path))
+    holder = _holder(jobdir)
+    if holder is not None:
+        say(f"already run by {holder}. `hpcho status {quoted} --watch` looks on, `hpcho stop {quoted}` ends it.")
+        return 0
     output = jobdir.logs / "detached.log"
     options = [word for setting in settings for word in ("--set", setting)]
     with output.open("wb") as file:
@@ -118,7 +134,6 @@ def _detach(path: Path, settings: Sequence[str], jobdir: JobDir) -> int:
         else:
             process.terminate()
             raise LauncherError(f"the detached run has not begun within {DETACH_S:g} s; see {output}")
-    quoted = shlex.quote(str(path))
     say(
         f"running in the background (pid {process.pid}), output in {output}.\n"
         f"`hpcho status {quoted} --watch` looks on, `hpcho stop {quoted}` ends it."

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from hpcho.jobdir import JobDir
     from hpcho.launchers.base import Launcher
     from hpcho.store import TrialStore
+    from hpcho.trial import Trial
 
 __all__ = ["Session", "look_on"]
 
@@ -65,6 +66,7 @@ class Session:
     def work(self) -> int:
         """Step until the end; returns the exit code."""
         self._progress = open_progress(self._opened.experiment.budget)
+        self._earlier = frozenset(map(_attempt, self._controller.ledger.last_errors))
         try:
             with _logging(self._opened.jobdir), self._signals.handled():
                 self._announce()
@@ -122,7 +124,9 @@ class Session:
     def _tell_of_failures(self) -> None:
         """The first failure of each cause, in its own last line: what is wrong shows long before the run ends."""
         for trial in self._controller.ledger.last_errors:
-            if trial.cause is not None and trial.cause.value not in self._told:
+            if trial.cause is None or _attempt(trial) in self._earlier:
+                continue
+            if trial.cause.value not in self._told:
                 self._told.add(trial.cause.value)
                 last_line = (trial.error or "").strip().rpartition("\n")[2]
                 self._progress.note(
@@ -146,6 +150,11 @@ class Session:
 
     def _standing(self) -> standings.Standing:
         return standings.read(self._opened.experiment.name, self._opened.space, self._store, self._controller.ledger)
+
+
+def _attempt(trial: Trial) -> tuple[int, int]:
+    """What tells a trial's failure from a later one of the same trial."""
+    return trial.tid, trial.version
 
 
 def _launcher(opened: Opened) -> Launcher:
@@ -192,7 +201,8 @@ def _conclude(path: Path, end: dict[str, Any], standing: standings.Standing) -> 
         say(f"{trials}; best loss {number(standing.best['loss'])}: {best_words(standing)}")
     if end["reason"] in ("failures", "objective"):
         print(f"hpcho: {end['message']}", file=sys.stderr)  # noqa: T201 - an error's place
-        say(f"Next: mend the objective, then `hpcho run {quoted} --fresh`.")
+        more = ", or go on with a larger budget.failures" if end["reason"] == "failures" else ""
+        say(f"Next: mend the objective, then `hpcho run {quoted} --fresh`{more}.")
         return 1
     if end["reason"] == "interrupted":
         say(f"Interrupted; nothing is lost. `hpcho run {quoted}` goes on.")
@@ -222,8 +232,9 @@ class _Signals:
             del frame
             self.count = self.count + 1 if number == signal.SIGINT else max(self.count, 2)
 
-        # One that is ignored stays so: `nohup hpcho run` is to outlive its terminal.
-        heard = [n for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP) if signal.getsignal(n) != signal.SIG_IGN]
+        heard = [signal.SIGINT, signal.SIGTERM]
+        if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # else `nohup hpcho run` is to outlive its terminal
+            heard.append(signal.SIGHUP)
         before = {number: signal.signal(number, interrupt) for number in heard}
         try:
             yield

@@ -10,7 +10,7 @@ import logging
 import math
 import random
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from hpcho import late
@@ -89,6 +89,7 @@ class Controller:
         self._elapsed_s = float((store.get("clock") or {}).get("elapsed_s", 0.0))
         self._ticked_at = self._recorded_at = time.monotonic()
         self._refresh()
+        self._points = self._points_left()
         self._errors_before = self.ledger.states[TrialState.ERROR]
         self._step_s = 0.02
         self._late_due = 0.0
@@ -129,7 +130,7 @@ class Controller:
         """
         self._obeyed = {"stop": how}
         self._store.put("control", self._obeyed)
-        self._ending = (End(reason, message, usable=self.ledger.ok > 0), math.inf)
+        self._ending = (End(reason, message), math.inf)
         if how == "now":
             self._launcher.release()
 
@@ -229,15 +230,26 @@ class Controller:
         n = int(min(self._wanted(), self._room()))
         if n < 1:
             return
-        points = self.experiment.points[self.ledger.points : self.ledger.points + n]
-        drafts = [self._draft_of(point, self.ledger.points + i) for i, point in enumerate(points)]
-        if not drafts:
-            drafts = [Draft(vals) for vals in self._sampler.suggest(self.ledger.trials, n, self._seed)]
+        drafts = self._points[:n] or [Draft(vals) for vals in self._sampler.suggest(self.ledger.trials, n, self._seed)]
         self.ledger.apply(self._store.add(drafts))
+        del self._points[:n]
 
-    def _draft_of(self, point: dict[str, Any], number: int) -> Draft:
-        """A YAML point as a draft; what it leaves out is sampled, the same way at every resume."""
-        return Draft(self._space.encode(point, random.Random(f"{self._seed} point {number}")), origin="point")
+    def _points_left(self) -> list[Draft]:
+        """The YAML's points that are no trials yet; what they leave out is sampled, the same way at every resume.
+
+        A point that has become a trial is known by its params, wherever in the list it stands by now.
+        """
+        added = [self._space.decode(trial.vals) for trial in self.ledger.trials if trial.origin == "point"]
+        left = []
+        for number, point in enumerate(self.experiment.points):
+            vals = self._space.encode(point, random.Random(f"{self._seed} point {number}"))
+            params = self._space.decode(vals)
+            like = next((one for one in added if all(one.get(name) == params.get(name) for name in point)), None)
+            if like is None:
+                left.append(Draft(vals, origin="point"))
+            else:
+                added.remove(like)
+        return left
 
     def _room(self) -> int:
         """How many trials the queue has room for, so that no worker waits and no suggestion is older than need be."""
@@ -257,20 +269,19 @@ class Controller:
 
     def _find_end(self) -> End | None:
         budget, ledger = self.experiment.budget, self.ledger
+        if budget.trials is not None and ledger.ok >= budget.trials:
+            return End("trials", f"{ledger.ok} trials are done (budget.trials: {budget.trials})")
+        if budget.loss is not None and ledger.best is not None and (ledger.best.loss or 0.0) <= budget.loss:
+            reached = f"trial {ledger.best.tid} reached a loss of {ledger.best.loss:g}"
+            return End("loss", f"{reached} (budget.loss: {budget.loss:g})")
         if self._objective_is_broken():
-            return End("objective", self._broken_message(), usable=False)
+            return End("objective", self._broken_message())
         most_failures = budget.failures or budget.trials
         if most_failures is not None and ledger.failed >= most_failures:
             message = f"{ledger.failed} trials failed (budget.failures: {most_failures}). {self._last_error()}"
-            return End("failures", message, ledger.ok > 0)
-        if budget.loss is not None and ledger.best is not None and (ledger.best.loss or 0.0) <= budget.loss:
-            return End(
-                "loss", f"trial {ledger.best.tid} reached a loss of {ledger.best.loss:g} (budget.loss: {budget.loss:g})"
-            )
+            return End("failures", message)
         if budget.hours is not None and self._elapsed_s >= budget.hours * 3600:
-            return End("hours", f"{budget.hours:g} hours are over (budget.hours)", ledger.ok > 0)
-        if budget.trials is not None and ledger.ok >= budget.trials:
-            return End("trials", f"{ledger.ok} trials are done (budget.trials: {budget.trials})")
+            return End("hours", f"{budget.hours:g} hours are over (budget.hours)")
         return None
 
     def _objective_is_broken(self) -> bool:
@@ -298,19 +309,25 @@ class Controller:
             if end.reason not in ("trials", "stopped", "interrupted"):
                 self._launcher.release()
         resumable = end.reason in ("stopped", "interrupted")
-        enqueued = [t for t in self._unfinished() if t.origin == "enqueued"] if not resumable else []
+        asked_for = {} if resumable else self._asked_for()
         if not resumable:
             over = time.monotonic() >= self._ending[1]
             for trial in self._unfinished():
-                if trial.origin != "enqueued" and (trial.state is TrialState.NEW or over):
+                if trial.tid not in asked_for and (trial.state is TrialState.NEW or over):
                     self._move(trial, TrialState.CANCEL)
-        if enqueued:
-            self._launcher.top_up(min(self.workers, len(enqueued)))
-        if self.ledger.running or enqueued:
+        if asked_for:
+            self._launcher.top_up(min(self.workers, len(asked_for)))
+        if self.ledger.running or asked_for:
             return None
         self.record_clock()
+        end = replace(end, usable=self.ledger.ok > 0)  # trials that were running then have finished since
         self._store.put("end", end.to_json())
         return end
+
+    def _asked_for(self) -> dict[int, Trial]:
+        """Unfinished trials that somebody enqueued or put back by hand: they run even beyond a met budget."""
+        requeued = self._store.get("requeued") or ()
+        return {t.tid: t for t in self._unfinished() if t.origin == "enqueued" or t.tid in requeued}
 
     def _left_over(self) -> int:
         """Workers of an earlier controller on this host that still finish a trial, and so use the machine."""

@@ -78,11 +78,11 @@ def adopt_settings(experiment: Experiment, jobdir: JobDir) -> dict[str, Any]:
     """
     record = jobdir.read_record()
     assert record is not None
-    settings = json.loads(experiment.model_dump_json())
-    if settings != record["experiment"]:
-        record = {**record, "experiment": settings}
-        jobdir.write_record(record)
-    return record
+    seed = record["seed"] if experiment.sampler.seed is None else experiment.sampler.seed
+    current = {**record, "experiment": json.loads(experiment.model_dump_json()), "seed": seed}
+    if current != record:
+        jobdir.write_record(current)
+    return current
 
 
 def check_identity(store: TrialStore, record: dict[str, Any], jobdir: JobDir) -> None:
@@ -173,8 +173,6 @@ def _compare(experiment: Experiment, space: Space, record: dict[str, Any], jobdi
     settings = json.loads(experiment.model_dump_json())
     if settings["objective"] != record["experiment"]["objective"]:
         differences.append("the objective")
-    if experiment.sampler.seed is not None and experiment.sampler.seed != record["seed"]:
-        differences.append(f"the seed (it was {record['seed']})")
     if differences:
         raise ResumeError(
             f"{_join(differences)} in the YAML {'is' if len(differences) == 1 else 'are'} not what {jobdir.path} was "

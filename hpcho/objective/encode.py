@@ -202,7 +202,8 @@ class _Encoder:
 
 def _status(document: Mapping[Any, Any]) -> Any:
     status = document.get("status", "ok")
-    return status.value if isinstance(status, Enum) else status
+    status = status.value if isinstance(status, Enum) else status
+    return _text(status) if isinstance(status, str) else status  # a subclass, as numpy's str_, is no plain data
 
 
 def _problem(document: Mapping[Any, Any], status: Any, loss: float | None) -> str | None:

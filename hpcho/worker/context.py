@@ -13,6 +13,10 @@ if TYPE_CHECKING:
 __all__ = ["RunningTrial"]
 
 
+STEPS = range(-(1 << 63), 1 << 63)
+"""What a store can keep as a step."""
+
+
 class RunningTrial:
     """What the user's code sees of its trial (``hpcho.objective.base.TrialContext``). Threads may share it."""
 
@@ -59,6 +63,9 @@ class RunningTrial:
 
 def _number(kind: type[Any], name: str, value: Any) -> Any:
     try:
-        return kind(value)
-    except (TypeError, ValueError):
+        number = kind(value)
+    except (TypeError, ValueError, OverflowError):
         raise TypeError(f"trial.report(step, loss): {name} must be a number, not {value!r}") from None
+    if kind is int and number not in STEPS:
+        raise ValueError(f"trial.report(step, loss): step must fit into 64 bits, and {value!r} does not")
+    return number

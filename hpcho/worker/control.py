@@ -1,4 +1,4 @@
-"""The run's ``control`` record: whether somebody has asked all workers to stop."""
+"""What the run's records tell a worker: whether all are asked to stop, and whether the run is over."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FRESH_S = 0.05
 
 
 class Control:
-    """What the record said when it was last looked at."""
+    """What the ``control`` record said when it was last looked at."""
 
     def __init__(self, store: TrialStore) -> None:
         self._store = store
@@ -37,6 +37,13 @@ class Control:
     def is_stop(self) -> bool:
         """``drain`` or ``now``: take no further trial."""
         return self._stop is not None
+
+    def is_over(self) -> bool:
+        """Whether the run has ended: then nothing will come for a worker that finds nothing to do."""
+        try:
+            return self._store.get("end") is not None
+        except StoreError:
+            return False
 
     def look(self) -> None:
         """Read the record, if it was not read just now. A store that is away says nothing."""

@@ -75,8 +75,8 @@ def _kept(error: BadResult, folder: Path) -> str:
             shutil.rmtree(folder / "result", ignore_errors=True)
             next(iter(error.files.values())).parent.rename(folder / "result")
     except OSError as problem:
-        return f" What it returned could not be kept: {problem}."
-    return f" What it returned is kept in {folder / 'result.json'}."
+        return f". What it returned could not be kept: {problem}"
+    return f". What it returned is kept in {folder / 'result.json'}"
 
 
 def _encoded(value: Any, folder: Path, channel: Channel) -> tuple[Result, Mapping[str, Path]]:

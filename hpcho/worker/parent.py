@@ -106,6 +106,9 @@ class Worker:
                 continue
             trial = self._claim(store)
             if trial is None:
+                if pause_s >= LONGEST_IDLE_S and control.is_over():
+                    reason = "the run has ended"
+                    break
                 self._events.wait(pause_s)
                 pause_s = min(pause_s * 2, LONGEST_IDLE_S)
                 continue

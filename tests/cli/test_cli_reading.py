@@ -15,6 +15,13 @@ def test_before_the_first_run_it_says_what_starts_one(bench, hpcho, command):
     assert f"`hpcho run {bench.yaml}` starts one" in done.stderr
 
 
+def test_a_damaged_record_is_named(run, hpcho):
+    run.jobdir.record_file.write_text("{")
+    done = hpcho("status", run.yaml)
+    assert done.returncode == 2
+    assert f"{run.jobdir.record_file} is damaged" in done.stderr
+
+
 def test_status_json(run, hpcho):
     document = json.loads(hpcho("status", run.yaml, "--json").stdout)
     assert document["name"] == "lab"

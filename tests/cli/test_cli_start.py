@@ -102,6 +102,14 @@ def test_a_reader_that_goes_away_is_no_error(run):
     assert done.stderr == ""
 
 
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_closed_standard_streams_are_no_error(run, closed):
+    run.add({"x": 0.5})
+    command = f"{sys.executable} -m hpcho trials {run.yaml} {closed}"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 @pytest.mark.parametrize("locale", [{"LC_ALL": "C"}, {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}])
 def test_an_old_locale_neither_breaks_text_nor_json(bench, hpcho, locale):
     bench.write(

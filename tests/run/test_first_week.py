@@ -67,13 +67,9 @@ def test_a_read_only_source_folder_with_job_dir_elsewhere(square, tmp_path_facto
     assert not (square.folder / "runs").exists()
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write to read-only folders")
 def test_a_job_directory_that_cannot_be_made_is_an_error(square):
-    square.folder.chmod(0o555)
-    try:
-        done = square.run(code=2)
-    finally:
-        square.folder.chmod(0o755)
+    done = square.run("--set", "job_dir=/proc/nowhere", code=2)
+    assert "cannot make the job directory /proc/nowhere/lab" in done.stderr
     assert "Set `job_dir:` to a folder that you can write to" in done.stderr
 
 
@@ -166,6 +162,13 @@ def test_hpcho_worker_by_hand_joins_a_run_without_launcher(square):
     owners = {row["owner"] for row in square.trials()}
     assert len(owners) == 2
     assert square.states()["done"] == 12
+
+
+def test_a_worker_by_hand_leaves_when_the_run_has_ended(square):
+    square.run()
+    worker = square.hpcho("worker")
+    assert worker.returncode == 0
+    assert "the run has ended" in square.logs()
 
 
 def test_source_is_used_from_the_copy_while_the_run_goes_on(lab):

@@ -129,6 +129,15 @@ def test_detach_returns_at_once_and_the_run_goes_on(nap):
     nap.until(lambda: nap.processes() == [])
 
 
+def test_detach_says_so_and_returns_when_the_run_is_going_already(long_nap):
+    first = long_nap.start("run")
+    long_nap.until_running()
+    assert f":{first.pid}" in long_nap.run("--detach").stdout
+    assert first.poll() is None
+    long_nap.hpcho("stop", "--now")
+    first.communicate(timeout=30)
+
+
 def test_a_detached_run_that_cannot_begin_says_why(nap):
     nap.run("--set", "budget.trials=1")
     nap.yaml.write_text(nap.yaml.read_text().replace("[-5, 5]", "[-6, 5]"))

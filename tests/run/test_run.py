@@ -55,6 +55,29 @@ def test_points_run_first_and_once_and_what_they_leave_out_is_sampled(lab):
     assert [row["params"]["x"] for row in rows].count(1.5) == 1
 
 
+def test_points_that_were_added_to_the_yaml_run_and_earlier_ones_do_not_run_again(square):
+    settings = square.yaml.read_text()
+    square.yaml.write_text(settings + "points: [{x: 1.5}, {x: 2.5}]\n")
+    square.run("--set", "budget.trials=3")
+    square.yaml.write_text(settings + "points: [{x: 3.5}, {x: 2.5}, {x: 1.5}]\n")
+    square.run("--set", "budget.trials=5")
+    values = [row["params"]["x"] for row in square.trials()]
+    assert [value for value in values if value in (1.5, 2.5, 3.5)] == [1.5, 2.5, 3.5]
+
+
+def test_the_sampler_and_its_seed_may_change_on_a_resume(square):
+    square.run("--set", "budget.trials=3")
+    square.run("--set", "budget.trials=5", "--set", "sampler={name: anneal, seed: 9}")
+    assert square.states()["done"] == 5
+    assert json.loads((square.job_dir / "experiment.json").read_text())["seed"] == 9
+
+
+def test_an_earlier_run_s_failures_are_not_told_again(lab):
+    lab.write("def objective(params, trial):\n    return 1 / trial.tid\n", SQUARE_SETTINGS)
+    assert "trial 0 failed (objective): ZeroDivisionError" in lab.run("--set", "budget.trials=3").stdout
+    assert "failed (objective)" not in lab.run("--set", "budget.trials=5").stdout
+
+
 def test_a_seeded_run_with_one_worker_repeats_resumes_included(lab):
     settings = """
         objective: {python: "objective.py:objective"}
@@ -164,7 +187,17 @@ def test_enqueued_points_run_even_beyond_a_met_budget(square):
     assert (rows[-1]["state"], rows[-1]["params"]) == ("done", {"x": 0.125})
 
 
-def test_requeued_trials_run_again(lab):
+def test_a_run_whose_only_result_came_after_its_hours_has_a_usable_trial(square):
+    over = ("--set", "budget.hours=1e-6")
+    assert "no trial was successful" in square.run(*over, code=1).stderr
+    points = square.folder / "points.yaml"
+    points.write_text("{x: 0.125}\n")
+    assert square.hpcho("enqueue", str(points)).returncode == 0
+    assert "hours are over" in square.run(*over).stdout
+    assert square.json("status")["state"] == "finished"
+
+
+def test_requeued_trials_run_again_even_beyond_a_met_budget(lab):
     code = """
     import pathlib
     def objective(params, trial):
@@ -179,7 +212,7 @@ def test_requeued_trials_run_again(lab):
     failed = [row["tid"] for row in lab.trials() if row["state"] == "error"]
     assert len(failed) == 1
     assert lab.hpcho("requeue", str(failed[0])).returncode == 0
-    lab.run("--set", "budget.trials=13")
+    lab.run()
     assert lab.states() == {"new": 0, "running": 0, "done": 13, "error": 0, "cancel": 0}
 
 

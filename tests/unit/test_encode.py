@@ -3,6 +3,7 @@
 import datetime as dt
 import errno
 import json
+import marshal
 import os
 import pickle
 import resource
@@ -181,6 +182,13 @@ def test_status_fail_needs_no_loss(tmp_path, value):
 
 def test_status_is_told_by_an_enum_too(tmp_path):
     assert encode({"loss": 1, "status": Loss.OK}, tmp_path)[0].status == "ok"
+
+
+def test_what_is_stored_is_plain_whatever_class_it_had(tmp_path):
+    value = {"loss": np.float64(1), "status": np.str_("ok"), np.str_("key"): np.str_("text"), "n": np.int64(2)}
+    result, _ = encode(value, tmp_path)
+    assert type(result.status) is str
+    assert marshal.loads(marshal.dumps(result.to_json())) == result.to_json()
 
 
 @pytest.mark.parametrize(

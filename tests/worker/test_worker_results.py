@@ -147,6 +147,11 @@ def test_a_report_that_is_no_number_says_so(job):
     assert "trial.report(step, loss): loss must be a number, not 'low'" in error
 
 
+def test_a_step_that_no_store_can_keep_costs_the_trial_only(job):
+    error = job("def objective(params, trial): trial.report(2**70, 0.5)").evaluate().error
+    assert "trial.report(step, loss): step must fit into 64 bits" in error
+
+
 def test_output_goes_to_the_trials_files_whoever_writes_it(job):
     lab = job(
         """
