@@ -10,6 +10,7 @@ JSON appears last, as a whole: what ``load`` finds is complete.
 from __future__ import annotations
 
 import json
+import logging
 import os
 import shutil
 from dataclasses import dataclass, field
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 __all__ = ["Late", "discard", "load", "save"]
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -55,9 +58,12 @@ def load(folder: Path) -> list[Late]:
     """The undelivered results in a trial's ``folder``, of the earliest claim first; none where there is no folder."""
     found = []
     for path in folder.glob("late-*.json"):
-        document = json.loads(path.read_text(encoding="utf-8"))
-        files = {name: path.with_suffix("") / place for name, place in document["files"].items()}
-        found.append(Late(document["version"], Result.from_json(document["result"]), files))
+        try:
+            document = json.loads(path.read_text(encoding="utf-8"))
+            files = {name: path.with_suffix("") / place for name, place in document["files"].items()}
+            found.append(Late(document["version"], Result.from_json(document["result"]), files))
+        except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
+            log.warning("%s cannot be read and is left out: %s", path, error)
     return sorted(found, key=lambda late: late.version)
 
 

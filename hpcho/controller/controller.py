@@ -173,7 +173,8 @@ class Controller:
                 continue
             retry = may_retry(trial, failure.cause, self.experiment.retries)
             log.warning("trial %d: %s; %s", trial.tid, failure.error, "it goes back" if retry else "no attempt is left")
-            self._move(trial, TrialState.NEW if retry else TrialState.ERROR, failure=failure)
+            if self._move(trial, TrialState.NEW if retry else TrialState.ERROR, failure=failure) and retry:
+                self._adopt(self.ledger.waiting[trial.tid])
         self._beats = {tid: seen for tid, seen in self._beats.items() if tid in self.ledger.running}
 
     def _silence(self, trial: Trial) -> Failure | None:
@@ -194,12 +195,14 @@ class Controller:
             return
         self._late_due = time.monotonic() + LATE_S
         for trial in [*self.ledger.waiting.values(), *self.ledger.cancelled.values()]:
-            if not trial.version:  # nobody has ever had it
-                continue
-            for found in late.load(self._jobdir.trial(trial.tid)):
-                log.warning("trial %d: adopting a result that was delivered late", trial.tid)
-                if self._move(trial, TrialState.DONE, result=found.result, files=found.files):
-                    break
+            if trial.version:  # else nobody has ever had it
+                self._adopt(trial)
+
+    def _adopt(self, trial: Trial) -> None:
+        for found in late.load(self._jobdir.trial(trial.tid)):
+            log.warning("trial %d: adopting a result that was delivered late", trial.tid)
+            if self._move(trial, TrialState.DONE, result=found.result, files=found.files):
+                return
 
     def _move(self, trial: Trial, to: TrialState, **change: Any) -> bool:
         """Move and remember; False when somebody else was faster, which the next refresh will show."""

@@ -42,3 +42,11 @@ def test_discarding_leaves_nothing_and_may_be_repeated(tmp_path):
 
 def test_there_is_nothing_where_there_is_no_folder(tmp_path):
     assert late.load(tmp_path / "none") == []
+
+
+def test_one_that_was_damaged_is_left_out_and_said(tmp_path, caplog):
+    saved = late.save(tmp_path, 3, Result(0.5), {})
+    (tmp_path / "late-1.json").write_text('{"version": 1, "resu')
+    (tmp_path / "late-2.json").write_text("[]")
+    assert late.load(tmp_path) == [saved]
+    assert "late-1.json cannot be read and is left out" in caplog.text
