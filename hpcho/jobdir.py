@@ -5,8 +5,9 @@ runs/<name>/
   experiment.yaml   the YAML as it was at the first run
   source/           the objective's source as it was at the first run; workers run this copy
   trials.db         the sqlite store (elsewhere where this is a network filesystem; the record says where)
+  mongo/            a managed MongoDB server's password, address and data (these elsewhere, as above)
   trials/<tid>/     stdout.log, stderr.log, attachments/, and what the objective writes under trial.dir
-  logs/             controller.log, worker-<pid>.log
+  logs/             controller.log, worker-<pid>.log, server.log
   report/           what `hpcho report` writes
 """
 

@@ -94,6 +94,11 @@ class Owner:
         """The calling process."""
         return cls(socket.gethostname(), os.getpid(), start_ticks(os.getpid()) or 0, os.environ.get("SLURM_JOB_ID"))
 
+    @property
+    def is_silent(self) -> bool:
+        """Whether it is a worker of hyperopt's own: of those host and pid are known, and they send no heartbeats."""
+        return not self.started
+
     def is_alive_here(self) -> bool:
         """Whether this very process (not another with its pid) runs on this host. Asks the kernel; sends nothing."""
         ticks = start_ticks(self.pid)

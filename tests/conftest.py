@@ -4,6 +4,7 @@ import os
 import signal
 from pathlib import Path
 
+import mongo_server
 import pytest
 
 ROOT = Path(__file__).parent.parent
@@ -37,3 +38,10 @@ def pytest_runtest_makereport(item, call):
 @pytest.hookimpl(wrapper=True)
 def pytest_make_collect_report(collector):
     return _fail_what_is_needed((yield))
+
+
+@pytest.fixture(scope="session")
+def mongo_url(tmp_path_factory):
+    """The URL of a MongoDB that tests may fill with databases: HPCHO_TEST_MONGO_URL, or a server of this session."""
+    with mongo_server.running(tmp_path_factory) as url:
+        yield url

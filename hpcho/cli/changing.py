@@ -11,7 +11,7 @@ from hpcho.cli.arguments import ExperimentOrJobDir
 from hpcho.cli.opening import Run, open_run
 from hpcho.cli.output import say
 from hpcho.errors import ClaimLost, ExperimentError, SpaceError, UsageError
-from hpcho.trial import Draft, Trial, TrialState
+from hpcho.trial import Cause, Draft, Failure, Trial, TrialState
 
 __all__ = ["enqueue", "requeue"]
 
@@ -33,13 +33,16 @@ def requeue(
     experiment: ExperimentOrJobDir,
     tids: Annotated[list[int], typer.Argument(metavar="TID...", help="Ids of failed trials.", show_default=False)],
 ) -> None:
-    """Put failed trials back, to be evaluated again. They run even when the budget is met."""
+    """Put failed trials back, to be evaluated again. They run even when the budget is met.
+
+    Also a running trial of a worker of hyperopt's own, when you know that it is gone: nobody else can tell.
+    """
     with open_run(experiment) as run:
         chosen = _failed(run, tids)
         _remember(run, chosen)
         for trial in chosen:
             try:
-                run.store.move(trial, TrialState.NEW)
+                run.store.move(trial, TrialState.NEW, failure=_taken_back(trial))
             except ClaimLost:
                 raise UsageError(f"trial {trial.tid} has just changed; `hpcho trials` shows what it is now") from None
     say(f"put back {_trials(chosen)}; a run that is going takes them up, else `hpcho run {experiment}` does")
@@ -91,11 +94,18 @@ def _failed(run: Run, tids: Sequence[int]) -> list[Trial]:
     wrong += [
         f"trial {tid} is {known[tid].state.label}, not error"
         for tid in wanted
-        if tid in known and known[tid].state is not TrialState.ERROR
+        if tid in known and known[tid].state is not TrialState.ERROR and not _taken_back(known[tid])
     ]
     if wrong:
         raise UsageError(f"nothing was put back: {'; '.join(wrong)}. `hpcho trials` shows which trials have failed")
     return [known[tid] for tid in wanted]
+
+
+def _taken_back(trial: Trial) -> Failure | None:
+    """What ends the attempt of a worker of hyperopt's own, which only a person can know to be gone; else None."""
+    if trial.state is not TrialState.RUNNING or trial.owner is None or not trial.owner.is_silent:
+        return None
+    return Failure(Cause.NODE, f"taken back by hand from hyperopt's worker {trial.owner}")
 
 
 def _remember(run: Run, trials: Sequence[Trial]) -> None:

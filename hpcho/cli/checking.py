@@ -162,9 +162,11 @@ def _try(opened: Opened, path: Path) -> None:
 
 
 def _for_trial(experiment: "Experiment") -> "Experiment":
-    """The experiment without a second attempt at anything, for its owner alone."""
+    """The experiment without a second attempt at anything, for its owner alone, and without a server."""
+    from hpcho.experiment.stores import SqliteSpec, StoreSpec  # noqa: PLC0415 - as in check
+
     once = experiment.retries.model_copy(update=dict.fromkeys(type(experiment.retries).model_fields, 0))
-    return experiment.model_copy(update={"retries": once, "group": None})
+    return experiment.model_copy(update={"retries": once, "group": None, "store": StoreSpec(sqlite=SqliteSpec())})
 
 
 def _show(trial: "Trial", folder: Path, code: int) -> None:

@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import json
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hpcho.errors import UsageError
+from hpcho.errors import ExperimentError, UsageError
 from hpcho.jobdir import JobDir
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from contextlib import AbstractContextManager
 
     from hpcho.experiment import Source
     from hpcho.experiment.schema import Experiment, ObjectiveSpec
     from hpcho.space import Space
     from hpcho.store import TrialStore
 
-__all__ = ["Opened", "Run", "find_job_dir", "open_experiment", "open_run"]
+__all__ = ["Opened", "Run", "find_job_dir", "open_experiment", "open_run", "open_trials"]
 
 
 @dataclass(frozen=True)
@@ -65,11 +66,23 @@ def open_experiment(path: Path, settings: Sequence[str] = (), *, fresh: bool = F
 
     folder = path.absolute().parent
     experiment, source = experiments.load(path, settings)
+    _check_url(experiment, source)
     jobdir = _job_dir(experiment.job_dir, experiment.name, folder)
     record = jobdir.read_record()
     code = jobdir.source if record and not fresh else folder
     built = space.build(experiment.space, objective.templates(experiment.objective, code))
     return Opened(experiment, source, folder, jobdir, built, record)
+
+
+def _check_url(experiment: Experiment, source: Source) -> None:
+    """``store:`` names a database in a way that pymongo understands, and shows no secret. Raises ExperimentError."""
+    if experiment.mongo is None or experiment.mongo.url is None:
+        return
+    from hpcho.store.administration import url_flaw  # noqa: PLC0415 - pymongo: most experiments do without
+
+    flaw = url_flaw(experiment.mongo.url)
+    if flaw is not None:
+        raise ExperimentError([source.problem(("store", "mongo", "url"), flaw)])
 
 
 @contextmanager
@@ -81,7 +94,7 @@ def open_run(path: Path) -> Iterator[Run]:
     """
     from hpcho import objective, space  # noqa: PLC0415 - as in open_experiment
     from hpcho.experiment.schema import Experiment  # noqa: PLC0415 - as in open_experiment
-    from hpcho.store import open_store  # noqa: PLC0415 - as in open_experiment
+    from hpcho.store import attend, open_store  # noqa: PLC0415 - as in open_experiment
 
     jobdir = find_job_dir(path)
     record = jobdir.read_record()
@@ -89,11 +102,19 @@ def open_run(path: Path) -> Iterator[Run]:
         raise UsageError(f"{path}: no run yet: `hpcho run {path}` starts one")
     experiment = Experiment.model_validate_json(json.dumps(record["experiment"]))
     built = space.build(experiment.space, objective.templates(experiment.objective, jobdir.source))
-    store = open_store(jobdir)
-    try:
+    with attend(jobdir), closing(open_store(jobdir)) as store:
         yield Run(experiment, jobdir, record, built, store)
-    finally:
-        store.close()
+
+
+def open_trials(place: str, exp_key: str | None, password_file: Path | None) -> AbstractContextManager[Run]:
+    """Open a run for reading: its YAML or job directory, or the URL of a database that holds it, or hyperopt's own."""
+    from hpcho.cli.database import is_url, open_database  # noqa: PLC0415 - as in open_experiment
+
+    if is_url(place):
+        return open_database(place, exp_key, password_file)
+    if exp_key is not None or password_file is not None:
+        raise UsageError("--exp-key and --password-file belong to the URL of a database: mongodb://user@host:port/name")
+    return open_run(Path(place))
 
 
 def find_job_dir(path: Path) -> JobDir:

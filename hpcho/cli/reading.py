@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hpcho.cli.arguments import AsJson, ExperimentOrJobDir
-from hpcho.cli.opening import Run, open_run
+from hpcho.cli.arguments import AsJson, ExperimentOrDatabase, ExperimentOrJobDir, ExpKey, PasswordFile
+from hpcho.cli.opening import Run, open_run, open_trials
 from hpcho.cli.output import number, print_json, say, seconds, table, warn
 from hpcho.errors import RunFailed, UsageError
 
@@ -86,16 +86,18 @@ def standing_text(now: "Standing", wanted: int | None) -> str:
 
 
 def trials(
-    experiment: ExperimentOrJobDir,
+    experiment: ExperimentOrDatabase,
     as_json: AsJson = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV instead, with a column a param.")] = False,
+    exp_key: ExpKey = None,
+    password_file: PasswordFile = None,
 ) -> None:
     """List the trials, one row each."""
     from hpcho.report.table import param_names, rows, write_csv  # noqa: PLC0415 - `hpcho --help` does without
 
     if as_json and as_csv:
         raise UsageError("--json and --csv: choose one")
-    with open_run(experiment) as run:
+    with open_trials(experiment, exp_key, password_file) as run:
         listed = rows(run.space, run.store.changes()[1])
     if as_json:
         print_json([row.to_json() for row in listed])
@@ -121,7 +123,7 @@ def _trial_table(listed: Sequence["Row"], params: Sequence[str]) -> str:
 
 
 def best(
-    experiment: ExperimentOrJobDir,
+    experiment: ExperimentOrDatabase,
     as_json: AsJson = False,
     export: Annotated[
         Path | None,
@@ -132,6 +134,8 @@ def best(
         typer.Option("--attachment", metavar="NAME", help="Which file, where there are several.", show_default=False),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Let --export replace an existing FILE.")] = False,
+    exp_key: ExpKey = None,
+    password_file: PasswordFile = None,
 ) -> None:
     """Show the best trial, or give back the model that it saved."""
     from hpcho.cli.export import export as export_model  # noqa: PLC0415 - `hpcho --help` does without
@@ -139,7 +143,7 @@ def best(
 
     if attachment is not None and export is None:
         raise UsageError("--attachment says what --export writes: give --export FILE too")
-    with open_run(experiment) as run:
+    with open_trials(experiment, exp_key, password_file) as run:
         document = best_of(run.space, run.store.changes()[1])
         if document is None:
             raise RunFailed(f"{run.experiment.name}: no trial has a loss yet; `hpcho trials {experiment}` lists them")
@@ -165,7 +169,7 @@ def _best_text(document: dict[str, Any], folder: Path) -> str:
 
 
 def report(
-    experiment: ExperimentOrJobDir,
+    experiment: ExperimentOrDatabase,
     out: Annotated[
         Path | None,
         typer.Option("--out", metavar="DIR", help="Where to write [default: runs/NAME/report].", show_default=False),
@@ -175,6 +179,8 @@ def report(
         tuple[str, str] | None,
         typer.Option("--axes", metavar="A B", help="Two params for the 3D figure.", show_default=False),
     ] = None,
+    exp_key: ExpKey = None,
+    password_file: PasswordFile = None,
 ) -> None:
     """Write the report: one HTML file, figures, trials.csv.
 
@@ -182,7 +188,7 @@ def report(
     """
     from hpcho.report import render  # noqa: PLC0415 - matplotlib: `hpcho --help` does without
 
-    with open_run(experiment) as run:
+    with open_trials(experiment, exp_key, password_file) as run:
         elapsed_s = float((run.store.get("clock") or {}).get("elapsed_s", 0.0))
         trials_so_far = run.store.changes()[1]
         page, *_ = render(

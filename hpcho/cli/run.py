@@ -17,15 +17,17 @@ from hpcho.cli.checking import check_points
 from hpcho.cli.opening import open_experiment, open_run
 from hpcho.cli.output import say, warn
 from hpcho.cli.session import Session, look_on
-from hpcho.errors import LauncherError, ResumeError
-from hpcho.store import open_store
+from hpcho.errors import LauncherError, ResumeError, StoreError
+from hpcho.store import attend, open_store
 from hpcho.trial import Owner
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from hpcho.cli.opening import Opened
     from hpcho.jobdir import JobDir
+    from hpcho.store import TrialStore
 
 __all__ = ["run", "stop"]
 
@@ -48,17 +50,35 @@ def run(path: Path, settings: Sequence[str], *, fresh: bool, detach: bool) -> in
     for note in opening.notes:
         warn(note)
     if detach:
-        return _detach(path, settings, opened.jobdir)
-    with contextlib.closing(open_store(opened.jobdir)) as store:
+        with attend(opened.jobdir, opened.experiment, warn):
+            return _detach(path, settings, opened.jobdir)
+    with (
+        attend(opened.jobdir, opened.experiment, warn, await_end=True) as service,
+        contextlib.closing(open_store(opened.jobdir, opened.experiment)) as store,
+    ):
         control.check_identity(store, opening.record, opened.jobdir)
         seat = control.Seat(store)
         if not seat.take(patience_s=control.LEASE_S):
-            return look_on(path, opened, store)
+            return look_on(path, opened, store, service)
         try:
             record = control.adopt_settings(opened.experiment, opened.jobdir)
-            return Session(path, opened, record, store, seat).work()
+            _invite_stock_workers(opened, store)
+            return Session(path, opened, record, store, seat, service).work()
         finally:
-            seat.leave()
+            with contextlib.suppress(StoreError):  # gone with this process, which the next run can see
+                seat.leave()
+
+
+def _invite_stock_workers(opened: Opened, store: TrialStore) -> None:
+    """``stock_workers: true``: have the objective in the database, as hyperopt's own workers load it."""
+    mongo = opened.experiment.store.mongo
+    if mongo is None or not mongo.stock_workers:
+        return
+    from hpcho.objective import domain_blob  # noqa: PLC0415 - only where hyperopt's own workers join
+    from hpcho.store import stock  # noqa: PLC0415 - pymongo
+
+    blob = domain_blob.domain(opened.space, opened.spec, opened.jobdir.source)
+    stock.publish(store, opened.experiment.name, domain_blob.FILENAME, blob)
 
 
 def stop(path: Path, *, now: bool) -> int:
@@ -84,10 +104,13 @@ def stop(path: Path, *, now: bool) -> int:
 def _set_aside(jobdir: JobDir) -> None:
     """``--fresh``: archive the earlier run, unless it is going."""
     if jobdir.read_record() is not None:
-        with contextlib.closing(open_store(jobdir)) as store:
-            seat = store.get("seat")
-        if seat is not None and standings.is_taken(seat):
-            raise ResumeError(f"{jobdir.path} is being run by {Owner.from_json(seat['owner'])}: `hpcho stop` it first")
+        with attend(jobdir) as service:
+            with contextlib.closing(open_store(jobdir)) as store:
+                seat = store.get("seat")
+            if seat is not None and standings.is_taken(seat):
+                holder = Owner.from_json(seat["owner"])
+                raise ResumeError(f"{jobdir.path} is being run by {holder}: `hpcho stop` it first")
+            service.stop()
     archived = control.archive(jobdir)
     if archived is not None:
         say(f"the earlier run is kept in {archived}")

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from hpcho.cli.arguments import ExperimentOrJobDir, ExperimentPath, Settings
+from hpcho.cli.arguments import ExperimentOrJobDir, ExperimentPath, ExpKey, PasswordFile, Settings
 
 __all__ = ["run", "stop", "worker"]
 
@@ -42,7 +42,10 @@ def stop(
 
 
 def worker(
-    experiment: ExperimentOrJobDir,
+    experiment: Annotated[
+        Path | None,
+        typer.Argument(metavar="EXPERIMENT", help="The YAML file, or the job directory.", show_default=False),
+    ] = None,
     max_trials: Annotated[
         int | None, typer.Option("--max-trials", min=1, metavar="N", help="Leave after N trials.", show_default=False)
     ] = None,
@@ -52,16 +55,44 @@ def worker(
             "--idle-exit", min=0, metavar="SECONDS", help="Leave after so long without a trial.", show_default=False
         ),
     ] = None,
+    mongo_url: Annotated[
+        str | None,
+        typer.Option(
+            "--mongo-url", metavar="URL", help="Serve hyperopt's own fmin on this database instead.", show_default=False
+        ),
+    ] = None,
+    exp_key: ExpKey = None,
+    password_file: PasswordFile = None,
+    trust_pickle: Annotated[
+        bool, typer.Option("--trust-pickle", help="Unpickle fmin's objective, which runs what is in it.")
+    ] = False,
 ) -> int:
     """Evaluate a run's trials: one worker, by hand.
 
-    It works anywhere that sees the job directory.
+    It works anywhere that sees the job directory. With --mongo-url it is a worker of a script that calls hyperopt's
+    fmin with MongoTrials; it looks for the script's modules in the present folder, and keeps logs below KEY in it.
     """
     from hpcho.cli.opening import find_job_dir  # noqa: PLC0415 - as in run
     from hpcho.errors import UsageError  # noqa: PLC0415
     from hpcho.worker import serve  # noqa: PLC0415
 
-    jobdir = find_job_dir(Path(experiment))
+    if (experiment is None) == (mongo_url is None):
+        raise UsageError("name the EXPERIMENT to work for, or a database that hyperopt's fmin uses: --mongo-url URL")
+    if mongo_url is not None:
+        from hpcho.cli.database import serve_fmin  # noqa: PLC0415 - as in run
+
+        return serve_fmin(
+            mongo_url,
+            exp_key,
+            password_file,
+            trust_pickle=trust_pickle,
+            max_trials=max_trials,
+            idle_exit_s=idle_exit,
+        )
+    assert experiment is not None
+    if exp_key is not None or password_file is not None or trust_pickle:
+        raise UsageError("--exp-key, --password-file and --trust-pickle belong to --mongo-url URL")
+    jobdir = find_job_dir(experiment)
     if jobdir.read_record() is None:
         raise UsageError(f"{experiment}: no run yet: `hpcho run {experiment}` starts one, and workers join it")
     return serve(jobdir, max_trials=max_trials, idle_exit_s=idle_exit)

@@ -17,7 +17,7 @@ from hpcho import samplers
 from hpcho import standing as standings
 from hpcho.cli.output import number, say, seconds
 from hpcho.cli.progress import best_words, open_progress
-from hpcho.errors import Interrupted, ResumeError, StoreFull
+from hpcho.errors import Interrupted, ResumeError, StoreError, StoreFull
 from hpcho.launchers.local import LocalLauncher
 from hpcho.launchers.none import NoLauncher
 from hpcho.trial import Owner
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from hpcho.cli.progress import Progress
     from hpcho.jobdir import JobDir
     from hpcho.launchers.base import Launcher
-    from hpcho.store import TrialStore
+    from hpcho.store import Service, TrialStore
     from hpcho.trial import Trial
 
 __all__ = ["Session", "look_on"]
@@ -44,13 +44,19 @@ class Session:
     """One process's turn at controlling an experiment."""
 
     def __init__(
-        self, path: Path, opened: Opened, record: dict[str, Any], store: TrialStore, seat: control.Seat
+        self,
+        path: Path,
+        opened: Opened,
+        record: dict[str, Any],
+        store: TrialStore,
+        seat: control.Seat,
+        service: Service,
     ) -> None:
-        self._path, self._opened, self._store, self._seat = path, opened, store, seat
+        self._path, self._opened, self._store, self._seat, self._service = path, opened, store, seat, service
         self._signals, self._heard = _Signals(), 0
         self._launcher = _launcher(opened)
         self._progress: Progress
-        self._full = False
+        self._full = self._away = False
         self._told: set[str] = set()
         with _logging(opened.jobdir):
             self._controller = control.Controller(
@@ -70,11 +76,10 @@ class Session:
         try:
             with _logging(self._opened.jobdir), self._signals.handled():
                 self._announce()
-                end = self._loop()
+                end, standing = self._loop()
         finally:
             self._launcher.close()
             self._progress.close()
-        standing = self._standing()
         return _conclude(self._path, end.to_json(), standing)
 
     def _announce(self) -> None:
@@ -91,18 +96,24 @@ class Session:
             return f"workers join with `hpcho worker {shlex.quote(str(self._path))}`"
         return "1 worker" if n == 1 else f"{n} workers"
 
-    def _loop(self) -> control.End:
+    def _loop(self) -> tuple[control.End, standings.Standing]:
         pause_s, shown_at = SHORTEST_PAUSE_S, 0.0
         while True:
-            end, busy = self._step()
-            now = time.monotonic()
-            if end is not None or now - shown_at >= SHOW_EVERY_S:
-                shown_at = now
-                self._tell_of_failures()
-                self._progress.show(self._standing())
-            if end is not None:
-                return end
-            self._hear_signals()
+            busy = False
+            try:
+                end, busy = self._step()
+                now = time.monotonic()
+                if end is not None or now - shown_at >= SHOW_EVERY_S:
+                    shown_at = now
+                    standing = self._standing()
+                    self._tell_of_failures()
+                    self._progress.show(standing)
+                    if end is not None:
+                        return end, standing
+                self._hear_signals()
+                self._service.look()
+            except StoreError as error:
+                self._bear(error)
             pause_s = SHORTEST_PAUSE_S if busy else min(pause_s * 1.5, LONGEST_PAUSE_S)
             time.sleep(pause_s)
 
@@ -119,7 +130,19 @@ class Session:
         if self._full:
             self._full = False
             self._progress.note("there is room again: going on")
+        if self._away:
+            self._away = False
+            self._progress.note("the store is there again: going on")
         return end, self._controller.was_busy
+
+    def _bear(self, error: StoreError) -> None:
+        """The store is away: wait for it where that makes sense. Raises what it said, or Interrupted."""
+        if self._signals.count > self._heard:
+            raise Interrupted(f"interrupted while the store was away ({error}); `hpcho run {self._path}` goes on")
+        self._service.bear(error)
+        if not self._away:
+            self._progress.note(f"waiting: {error}")
+        self._away = True
 
     def _tell_of_failures(self) -> None:
         """The first failure of each cause, in its own last line: what is wrong shows long before the run ends."""
@@ -163,7 +186,7 @@ def _launcher(opened: Opened) -> Launcher:
     return LocalLauncher([sys.executable, "-m", "hpcho.worker", str(opened.jobdir.path)], opened.jobdir)
 
 
-def look_on(path: Path, opened: Opened, store: TrialStore) -> int:
+def look_on(path: Path, opened: Opened, store: TrialStore, service: Service) -> int:
     """Look on while another process runs the experiment."""
     progress = open_progress(opened.experiment.budget)
     ledger, cursor = standings.Ledger(), None
@@ -176,9 +199,13 @@ def look_on(path: Path, opened: Opened, store: TrialStore) -> int:
                 f"already run by {holder}: looking on. Ctrl-C leaves it running; `hpcho stop {path}` ends it."
             )
             while signals.count == 0:
-                cursor, changed = store.changes(cursor)
-                ledger.apply(changed)
-                standing = standings.read(opened.experiment.name, opened.space, store, ledger)
+                try:
+                    cursor, changed = store.changes(cursor)
+                    ledger.apply(changed)
+                    standing = standings.read(opened.experiment.name, opened.space, store, ledger)
+                except StoreError as error:
+                    service.bear(error)
+                    continue
                 progress.show(standing)
                 if standing.state not in ("running", "waiting"):
                     break

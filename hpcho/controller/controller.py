@@ -81,9 +81,10 @@ class Controller:
         self._jobdir, self._store, self._space = jobdir, store, space
         self._sampler, self._launcher = sampler, launcher
         self._seed = seed
-        self._keeper = Keeper(jobdir, experiment.keep.best)
+        self._keeper = Keeper(jobdir, store, experiment.keep.best)
         self._cursor: Any = None
         self._beats: dict[int, tuple[int, int, float]] = {}
+        self._unheard: set[int] = set()
         self._ending: tuple[End, float] | None = None
         self._obeyed: dict[str, Any] | None = None
         self._elapsed_s = float((store.get("clock") or {}).get("elapsed_s", 0.0))
@@ -185,7 +186,12 @@ class Controller:
             self._beats[trial.tid] = (trial.version, trial.beat, now)
             return None
         silent_s = now - seen[2]
-        if silent_s < LOST_BEATS * self.experiment.trial.heartbeat_s:
+        if silent_s < LOST_BEATS * self.experiment.trial.heartbeat_s or trial.owner is None:
+            return None
+        if trial.owner.is_silent:
+            if trial.tid not in self._unheard:
+                self._unheard.add(trial.tid)
+                log.warning("trial %d: nobody can tell whether hyperopt's worker %s lives", trial.tid, trial.owner)
             return None
         return Failure(Cause.NODE, f"no sign of life from the worker {trial.owner} for {silent_s:.0f} s")
 

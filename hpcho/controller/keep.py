@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from hpcho.jobdir import JobDir
+    from hpcho.store import TrialStore
 
 __all__ = ["Keeper"]
 
@@ -22,10 +23,12 @@ STAYS = frozenset({"stdout.log", "stderr.log", "result.json"})
 class Keeper:
     """Clears the folders of trials that ended and are not, or no longer, among the best."""
 
-    def __init__(self, jobdir: JobDir, best: int | None) -> None:
+    def __init__(self, jobdir: JobDir, store: TrialStore, best: int | None) -> None:
         self._jobdir = jobdir
+        self._store = store
         self._best = best
         self._ranking: list[tuple[float, int]] = []
+        self._attached: set[int] = set()
 
     def apply(self, changed: Iterable[Trial]) -> None:
         """Take in changed trials and clear what need not stay. Safe to repeat."""
@@ -33,12 +36,14 @@ class Keeper:
             return
         for trial in changed:
             if trial.state is TrialState.ERROR:
-                self._clear(trial.tid)
+                self._clear_folder(trial.tid)
             elif trial.state is TrialState.DONE:
                 self._rank(trial)
 
     def _rank(self, trial: Trial) -> None:
         assert self._best is not None
+        if trial.result is not None and trial.result.attachments:
+            self._attached.add(trial.tid)
         if trial.loss is None:
             self._clear(trial.tid)
             return
@@ -51,6 +56,12 @@ class Keeper:
         del self._ranking[self._best :]
 
     def _clear(self, tid: int) -> None:
+        if tid in self._attached:
+            self._attached.discard(tid)
+            self._store.clear(tid)
+        self._clear_folder(tid)
+
+    def _clear_folder(self, tid: int) -> None:
         try:
             entries = list(self._jobdir.trial(tid).iterdir())
         except FileNotFoundError:

@@ -83,12 +83,16 @@ def json_schema() -> dict[str, Any]:
 
 
 def _add_short_forms(models: dict[str, Any]) -> None:
-    """A sampler or launcher by its name alone, and the sampler's options beside its name."""
+    """A sampler, launcher or store by its name alone, a MongoDB by its URL, a sampler's options beside its name."""
     sampler = models["SamplerSpec"]
     names = sampler["properties"]["name"]["enum"]
     known = {option: words for rules in SAMPLER_OPTIONS.values() for option, (_, words) in rules.items()}
     sampler["properties"] |= {option: {"type": "number", "description": words} for option, words in known.items()}
     models["SamplerSpec"] = {"anyOf": [{"type": "string", "enum": names}, sampler]}
-    launcher = models["LauncherSpec"]
-    launcher["minProperties"] = launcher["maxProperties"] = 1
-    models["LauncherSpec"] = {"anyOf": [{"type": "string", "enum": list(launcher["properties"])}, launcher]}
+    for name in ("LauncherSpec", "StoreSpec"):
+        spec = models[name]
+        spec["minProperties"] = spec["maxProperties"] = 1
+        models[name] = {"anyOf": [{"type": "string", "enum": list(spec["properties"])}, spec]}
+    url = {"type": "string", "pattern": "://"}
+    models["StoreSpec"]["anyOf"].append(url)
+    models["MongoSpec"] = {"anyOf": [url, models["MongoSpec"]]}

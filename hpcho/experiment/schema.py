@@ -11,6 +11,7 @@ from pydantic import Field
 from hpcho.experiment import declared
 from hpcho.experiment.model import Model
 from hpcho.experiment.options import option_flaws
+from hpcho.experiment.stores import AutoSpec, MongoSpec, StoreSpec
 from hpcho.experiment.wording import Flaw, listed, meant, shown
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "Keep",
     "LauncherSpec",
     "LocalLauncher",
+    "MongoSpec",
     "ObjectiveSpec",
     "Retries",
     "SamplerSpec",
@@ -232,7 +234,7 @@ class Experiment(Model):
     )
     keep: Keep = Field(Keep(), description="trial folders and models kept whole (default: all)")
     launcher: LauncherSpec = Field(LauncherSpec(local=LocalLauncher()), description="what starts workers")
-    store: Literal["auto", "sqlite"] = Field("auto", description="what keeps trials")
+    store: StoreSpec = Field(StoreSpec(auto=AutoSpec()), description="what keeps trials")
     job_dir: str = Field(
         "runs", min_length=1, description="a folder beside the YAML; <job_dir>/<name>/ holds everything"
     )
@@ -240,11 +242,17 @@ class Experiment(Model):
         None, min_length=1, description="the job directory is opened to this group; it is 0700 without"
     )
 
+    @property
+    def mongo(self) -> MongoSpec | None:
+        """The MongoDB that keeps the trials; None where sqlite does."""
+        if self.store.auto is not None:
+            return MongoSpec() if self.launcher.none is not None else None
+        return self.store.mongo
+
     @classmethod
     def is_later(cls, key: str, value: Any) -> bool:
-        """A store for clusters, an image for workers, and what changes the meaning of a run."""
-        if key == "store":
-            return value == "mongo" or (isinstance(value, Mapping) and "mongo" in value)
+        """An image for workers, and what changes the meaning of a run."""
+        del value
         return key in ("container", "extends", "warm_start", "minimise", "constraints")
 
     @classmethod
@@ -258,10 +266,6 @@ class Experiment(Model):
             yield from (flaw.below("space") for flaw in reading.flaws)
             if isinstance(objective, Mapping) and isinstance(objective.get("command"), (list, tuple)):
                 yield from _unknown_placeholders(objective["command"], reading.names)
-        launcher = LauncherSpec.read(data.get("launcher"))
-        if isinstance(launcher, Mapping) and launcher.get("none") is not None and data.get("store", "auto") == "auto":
-            message = "needs `store: sqlite` beside it, which workers on this host can share"
-            yield Flaw(("launcher",), f"none (workers are started by hand) {message}")
 
 
 def _space_belongs(objective: Mapping[str, Any], space: Any) -> Iterator[Flaw]:

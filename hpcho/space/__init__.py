@@ -1,6 +1,7 @@
 """The search space: declared parameters or templates, as hyperopt samples them and as a user sees them."""
 
 from hpcho.space.build import build
+from hpcho.space.observed import observed
 from hpcho.space.space import Parameter, Space
 
-__all__ = ["Parameter", "Space", "build"]
+__all__ = ["Parameter", "Space", "build", "observed"]

@@ -9,22 +9,31 @@ from typing import TYPE_CHECKING
 from hpcho.errors import StoreError
 from hpcho.store import location
 from hpcho.store.base import ANY, MOVES, TrialStore
+from hpcho.store.server import Service, attend, mongo_of, way_in
 from hpcho.store.sqlite import SqliteStore
 
 if TYPE_CHECKING:
+    from hpcho.experiment.schema import Experiment
     from hpcho.jobdir import JobDir
 
-__all__ = ["ANY", "MOVES", "TrialStore", "open_store"]
+__all__ = ["ANY", "MOVES", "Service", "TrialStore", "attend", "open_store"]
 
 
-def open_store(jobdir: JobDir) -> TrialStore:
+def open_store(jobdir: JobDir, experiment: Experiment | None = None) -> TrialStore:
     """Open the store of the experiment in ``jobdir``; at the first time make it, and note in the record where it is.
 
-    The caller closes it. Raises StoreError, StoreFull.
+    Where a MongoDB keeps the trials it must be reachable: ``attend`` sees to that. ``experiment``: what to go by
+    instead of the settings in the record. The caller closes the store. Raises StoreError, StoreFull.
     """
     record = jobdir.read_record()
     if record is None:
         raise StoreError(f"{jobdir.path}: no experiment here (no experiment.json); `hpcho run` starts one")
+    mongo = mongo_of(record, experiment)
+    if mongo is not None:
+        from hpcho.store.mongo import connect  # noqa: PLC0415 - pymongo: what uses sqlite does without
+
+        way = way_in(jobdir, record, mongo)
+        return connect(way.url, way.password, exp_key=record["name"], jobdir=jobdir)
     noted = record.get("database")
     if noted is not None:
         return SqliteStore(_noted(jobdir, noted["host"], noted["path"]), jobdir, create=False)

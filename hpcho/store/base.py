@@ -122,6 +122,9 @@ class TrialStore(Protocol):
         Raises KeyError, with words, when the trial has none of that name or its file was cleared away.
         """
 
+    def clear(self, tid: int) -> None:
+        """Remove the trial's attachments for good; its result still names them. Harmless where there are none."""
+
     def get(self, key: str) -> Any:
         """A record of the run (JSON data), or None."""
 

@@ -50,8 +50,8 @@ def choose(folder: Path, uuid: str, mountinfo: str | None = None, environ: Mappi
         except OSError as error:
             tried.append(f"{place} ({error.strerror or error})")
     raise StoreError(
-        f"no local disk for the database of {folder}: tried {', '.join(tried)}. sqlite databases get damaged on file "
-        "systems of several machines: set $XDG_STATE_HOME to a folder on a local disk, or `job_dir:`"
+        f"no local disk for the database of {folder}: tried {', '.join(tried)}. databases get damaged on file systems "
+        "of several machines: set $XDG_STATE_HOME to a folder on a local disk, or `job_dir:`"
     )
 
 

@@ -9,18 +9,20 @@ from __future__ import annotations
 
 import json
 import logging
+import shutil
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import groupby
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from hpcho.errors import ClaimLost, StoreError
-from hpcho.store.base import ANY, MOVES
+from hpcho.store.base import ANY
+from hpcho.store.change import Change, failed, finished, moved, released, running
 from hpcho.store.database import Database, explained
 from hpcho.store.files import file_name, taking_over
 from hpcho.store.rows import SCHEMA, as_attempts, as_json, as_owner, as_reports, as_trial
-from hpcho.trial import Attempt, Draft, Failure, Owner, Report, Result, Trial, TrialState
+from hpcho.trial import Draft, Failure, Owner, Report, Result, Trial, TrialState
 
 if TYPE_CHECKING:
     import sqlite3
@@ -51,17 +53,6 @@ WHERE tid = ? AND version = ? AND state = ? AND owner IS ?
 REPORTS = """
 SELECT tid, step, loss FROM report WHERE tid IN (SELECT tid FROM trial WHERE seq > ?) ORDER BY tid, n
 """
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """What becomes of a trial; ``step``: by how much its version rises."""
-
-    to: TrialState
-    attempt: Attempt | None = None
-    owner: Owner | None = None
-    result: Result | None = None
-    step: int = 1
 
 
 class SqliteStore:
@@ -104,7 +95,7 @@ class SqliteStore:
         """Count the beat up; reports are rows of their own, so that it costs the same however many came before."""
         rows = [(trial.tid, i, int(report.step), float(report.loss)) for i, report in enumerate(reports, start=1)]
         with self._database.writing(durable=False) as connection:
-            self._check_held(connection, trial, connection.execute(BEAT, _fence(_running(trial))))
+            self._check_held(connection, trial, connection.execute(BEAT, _fence(running(trial))))
             if rows:
                 last = "SELECT coalesce(max(n), -1) FROM report WHERE tid = ?"
                 ((n,),) = connection.execute(last, (trial.tid,))
@@ -114,17 +105,15 @@ class SqliteStore:
 
     def finish(self, trial: Trial, result: Result, files: Mapping[str, Path] | None = None) -> Trial:
         """RUNNING -> DONE, attachments first."""
-        change = Change(TrialState.DONE, _attempt(trial), owner=trial.owner, result=result)
-        return self._settle(_running(trial), change, files)
+        return self._settle(running(trial), finished(trial, result), files)
 
     def fail(self, trial: Trial, failure: Failure, *, retry: bool) -> Trial:
         """RUNNING -> NEW or ERROR."""
-        to, owner = (TrialState.NEW, None) if retry else (TrialState.ERROR, trial.owner)
-        return self._settle(_running(trial), Change(to, _attempt(trial, failure), owner=owner))
+        return self._settle(running(trial), failed(trial, failure, retry=retry))
 
     def release(self, trial: Trial) -> Trial:
         """RUNNING -> NEW without an attempt."""
-        return self._settle(_running(trial), Change(TrialState.NEW))
+        return self._settle(running(trial), released())
 
     def move(
         self,
@@ -136,12 +125,7 @@ class SqliteStore:
         files: Mapping[str, Path] | None = None,
     ) -> Trial:
         """Make one of MOVES."""
-        if (trial.state, to) not in MOVES:
-            raise ValueError(f"trial {trial.tid} is {trial.state.label} and cannot be moved to {to.label}")
-        if (result is not None) != (to is TrialState.DONE):
-            raise ValueError(f"a trial moved to {to.label} comes {'with a' if result is None else 'without'} result")
-        attempt = _attempt(trial, failure) if failure or result else None
-        return self._settle(trial, Change(to, attempt, result=result, step=2), files)
+        return self._settle(trial, moved(trial, to, failure, result), files)
 
     def changes(self, cursor: Any = None) -> tuple[Any, list[Trial]]:
         """What has a larger ``seq`` than the cursor. When there is nothing, that is one look into an index."""
@@ -169,6 +153,10 @@ class SqliteStore:
         if not path.is_file():
             raise KeyError(f"{name}: this attachment of trial {tid} was cleared away ({path} is gone); see `keep:`")
         return path
+
+    def clear(self, tid: int) -> None:
+        """Remove the folder ``trials/<tid>/attachments/``."""
+        shutil.rmtree(self._attachments(tid), ignore_errors=True)
 
     def get(self, key: str) -> Any:
         """A record, or None."""
@@ -263,21 +251,8 @@ class SqliteStore:
         return self._jobdir.trial(tid) / "attachments"
 
 
-def _running(trial: Trial) -> Trial:
-    """The trial as its worker's write must find it."""
-    return replace(trial, state=TrialState.RUNNING)
-
-
 def _fence(trial: Trial) -> tuple[Any, ...]:
     return (trial.tid, trial.version, trial.state.value, as_owner(trial.owner))
-
-
-def _attempt(trial: Trial, failure: Failure | None = None) -> Attempt:
-    """The attempt that ends now. Of a trial that nobody holds any more (a late result) it is the last claim's."""
-    now = time.time()
-    started_at = now if trial.claimed_at is None else trial.claimed_at
-    cause, error = (failure.cause, failure.error) if failure else (None, None)
-    return Attempt(trial.owner, started_at, max(now, started_at), cause, error)
 
 
 def _reports(connection: sqlite3.Connection, tid: int) -> tuple[Report, ...]:

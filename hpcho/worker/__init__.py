@@ -7,12 +7,17 @@ trial only.
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from hpcho.jobdir import JobDir
+    from collections.abc import Callable
+    from pathlib import Path
 
-__all__ = ["serve"]
+    from hpcho.jobdir import JobDir
+    from hpcho.store.stock import Connection
+
+__all__ = ["serve", "serve_fmin"]
 
 
 def serve(
@@ -26,6 +31,28 @@ def serve(
     and SIGCHLD meanwhile, so it must be called in the main thread. 0: nothing is left undone; 3: the store was away
     when a trial's end had to be written. Raises UsageError and StoreError before it has claimed anything.
     """
-    from hpcho.worker.parent import Worker  # noqa: PLC0415 - the child imports this package and must stay light
+    from hpcho.worker.duty import ExperimentDuty  # noqa: PLC0415 - the child imports this package and must stay light
+    from hpcho.worker.parent import Worker  # noqa: PLC0415 - as above
 
-    return Worker(jobdir, lifeline=lifeline, max_trials=max_trials, idle_exit_s=idle_exit_s).run()
+    return Worker(ExperimentDuty(jobdir), lifeline=lifeline, max_trials=max_trials, idle_exit_s=idle_exit_s).run()
+
+
+def serve_fmin(
+    connect: Callable[[], Connection],
+    exp_key: str,
+    jobdir: JobDir,
+    source: Path,
+    *,
+    max_trials: int | None = None,
+    idle_exit_s: float | None = None,
+) -> int:
+    """The same for hyperopt's own ``fmin``, whose objective is unpickled from the database: that runs what is in it.
+
+    ``connect`` makes a connection, which is closed here. Trials have their folders in ``jobdir``; the objective finds
+    modules in ``source``.
+    """
+    from hpcho.worker.fmin import FminDuty  # noqa: PLC0415 - as in serve
+    from hpcho.worker.parent import Worker  # noqa: PLC0415 - as in serve
+
+    with closing(FminDuty(connect, exp_key, jobdir, source)) as duty:
+        return Worker(duty, lifeline=None, max_trials=max_trials, idle_exit_s=idle_exit_s).run()

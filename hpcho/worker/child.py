@@ -119,7 +119,7 @@ def _load(plan: dict[str, Any]) -> tuple[Objective | None, Message]:
     sys.argv[1:] = []
     try:
         os.chdir(source)
-        objective = objectives.load(plan["objective"], Path(source))
+        objective = _found(plan["objective"], Path(source))
         objective.prepare()
     except BaseException as error:  # noqa: BLE001 - whatever the user's import does is told, and costs this process
         cause, text = faults.describe(error)
@@ -127,6 +127,14 @@ def _load(plan: dict[str, Any]) -> tuple[Objective | None, Message]:
     unforkable = runtimes.started() if plan["isolate"] else None
     # an objective that does not say so may look at the trial
     return objective, ("ready", objective.takes_trial, unforkable)
+
+
+def _found(spec: dict[str, Any], source: Path) -> Objective:
+    if "fmin" in spec:
+        from hpcho.worker.domain import DomainObjective  # noqa: PLC0415 - only hyperopt's own fmin needs it
+
+        return DomainObjective(Path(spec["fmin"]))
+    return objectives.load(spec, source)
 
 
 def _serve(objective: Objective, control: Channel, trials: Channel) -> None:

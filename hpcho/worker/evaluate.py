@@ -40,7 +40,7 @@ def evaluate(objective: Objective, task: Mapping[str, Any], channel: Channel) ->
     trial = RunningTrial(task["tid"], folder, channel)
     try:
         value = objective.evaluate(task["params"], task["vals"], trial)
-        result, files = _encoded(value, folder, channel)
+        result, files = _encoded(objective, value, folder, channel)
     except BadResult as error:
         text = faults.storable(f"{error}{_kept(error, folder)}")
         failure: dict[str, Any] = {"cause": Cause.OBJECTIVE.value, "text": text, "spent": False}
@@ -79,11 +79,15 @@ def _kept(error: BadResult, folder: Path) -> str:
     return f". What it returned is kept in {folder / 'result.json'}"
 
 
-def _encoded(value: Any, folder: Path, channel: Channel) -> tuple[Result, Mapping[str, Path]]:
-    """``encode``, again and again while there is no room for the files: the training is done and must not be lost."""
+def _encoded(objective: Objective, value: Any, folder: Path, channel: Channel) -> tuple[Result, Mapping[str, Path]]:
+    """Encode ``value``, again and again while there is no room for the files: the training must not be lost.
+
+    An objective may bring an ``encode`` of its own.
+    """
+    make = getattr(objective, "encode", encode)
     while True:
         try:
-            return encode(value, folder)
+            return make(value, folder)
         except OSError as error:
             if error.errno not in NO_ROOM:
                 raise

@@ -7,28 +7,25 @@ does.
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import os
 import time
 from typing import TYPE_CHECKING
 
-from hpcho import objective, space
-from hpcho.errors import StoreError, UsageError
-from hpcho.experiment.schema import Experiment
-from hpcho.store import open_store
+from hpcho.errors import StoreError
 from hpcho.trial import Owner, Trial
 from hpcho.worker.control import Control
 from hpcho.worker.deliver import Delivery
 from hpcho.worker.events import Events
 from hpcho.worker.logs import WorkerLog
-from hpcho.worker.process import Plan
 from hpcho.worker.warm import Warm
 from hpcho.worker.watch import Outcome, Watch
 
 if TYPE_CHECKING:
-    from hpcho.jobdir import JobDir
+    from typing import Any
+
     from hpcho.store import TrialStore
+    from hpcho.worker.duty import Duty
 
 __all__ = ["Worker"]
 
@@ -36,26 +33,18 @@ log = logging.getLogger(__name__)
 
 GRACE_S = 5.0
 """What an objective gets to heed a stop, unless $HPCHO_GRACE_S says otherwise."""
-SHORTEST_IDLE_S, LONGEST_IDLE_S = 0.002, 0.1
-"""Pauses between two looks for a new trial."""
+SHORTEST_IDLE_S = 0.002
+"""The first pause between two looks for a new trial; each is twice as long as the one before."""
 TROUBLE_S = 2.0
 """The pause after the store could not be asked for one."""
 
 
 class Worker:
-    """One worker of the experiment in ``jobdir``; see ``hpcho.worker.serve``. Raises UsageError, StoreError."""
+    """One worker; see ``hpcho.worker.serve``. Raises UsageError, StoreError."""
 
-    def __init__(
-        self, jobdir: JobDir, *, lifeline: int | None, max_trials: int | None, idle_exit_s: float | None
-    ) -> None:
-        record = jobdir.read_record()
-        if record is None:
-            raise UsageError(f"{jobdir.path}: no run yet (it has no {jobdir.record_file.name}): `hpcho run` makes one")
-        self._jobdir = jobdir
-        self._uuid = record["uuid"]
-        self._experiment = Experiment.model_validate_json(json.dumps(record["experiment"]))
-        templates = objective.templates(self._experiment.objective, jobdir.source)
-        self._space = space.build(self._experiment.space, templates)
+    def __init__(self, duty: Duty, *, lifeline: int | None, max_trials: int | None, idle_exit_s: float | None) -> None:
+        self._duty = duty
+        self._jobdir = duty.jobdir
         self._owner = Owner.here()
         self._grace_s = float(os.environ.get("HPCHO_GRACE_S") or GRACE_S)
         self._events = Events(lifeline)
@@ -65,55 +54,41 @@ class Worker:
 
     def run(self) -> int:
         """Serve until there is a reason to leave; the exit code."""
-        plan = self._plan()
-        local = self._experiment.launcher.local
-        mem_gb = local.mem_gb if local else None
+        duty, owner = self._duty, self._owner
+        plan = duty.plan(f"{owner.host}:{owner.pid}:{owner.started}")
         with (
-            WorkerLog(self._jobdir.logs / f"worker-{self._owner.pid}.log").attached() as worker_log,
+            WorkerLog(self._jobdir.logs / f"worker-{owner.pid}.log").attached() as worker_log,
             self._events.listening(),
-            contextlib.closing(open_store(self._jobdir)) as store,
+            contextlib.closing(duty.open_store()) as store,
         ):
-            self._check_identity(store)
-            log.info("worker %s of %s begins", self._owner, self._experiment.name)
-            warm = Warm(plan, self._experiment.trial, mem_gb, events=self._events, worker_log=worker_log)
+            log.info("worker %s of %s begins", owner, duty.name)
+            warm = Warm(plan, duty.trial, duty.mem_gb, events=self._events, worker_log=worker_log)
             with contextlib.closing(warm):
                 return self._serve(store, warm)
 
-    def _plan(self) -> Plan:
-        owner = self._owner
-        return Plan(
-            objective=self._experiment.objective.model_dump(mode="json"),
-            source=self._jobdir.source,
-            isolate=self._experiment.trial.isolate,
-            job_dir=self._jobdir.path,
-            mark=f"{owner.host}:{owner.pid}:{owner.started}",
-        )
-
-    def _check_identity(self, store: TrialStore) -> None:
-        identity = store.get("identity")
-        if identity is not None and identity["uuid"] != self._uuid:
-            raise StoreError(
-                f"the store of {self._jobdir.path} belongs to another experiment: "
-                "bring back the job directory that it was made with"
-            )
-
     def _serve(self, store: TrialStore, warm: Warm) -> int:
         control = Control(store)
-        delivery = Delivery(store, self._experiment.retries, self._events)
+        delivery = Delivery(store, self._duty.retries, self._events)
         pause_s = SHORTEST_IDLE_S
         while (reason := self._reason_to_leave(control, warm)) is None:
-            if not warm.make_ready(lambda: self._call(control) is not None):
-                continue
-            trial = self._claim(store)
+            objective = self._objective(store)
+            if objective is not None:
+                warm.take_up(objective)
+                if not warm.make_ready(lambda: self._call(control) is not None):
+                    continue
+            trial = None if objective is None else self._claim(store)
             if trial is None:
-                if pause_s >= LONGEST_IDLE_S and control.is_over():
+                if pause_s >= self._duty.longest_idle_s and control.is_over():
                     reason = "the run has ended"
                     break
                 self._events.wait(pause_s)
-                pause_s = min(pause_s * 2, LONGEST_IDLE_S)
+                pause_s = min(pause_s * 2, self._duty.longest_idle_s)
                 continue
             pause_s = SHORTEST_IDLE_S
-            outcome = self._evaluate(trial, store, warm, control)
+            if self._objective(store, fresh=True) == objective:
+                outcome = self._evaluate(trial, store, warm, control)
+            else:
+                outcome = Outcome()  # its objective came after the one that is loaded: back with it
             if not delivery.deliver(trial, self._jobdir.trial(trial.tid), outcome):
                 return StoreError.exit_code
             warm.rest()
@@ -145,6 +120,14 @@ class Worker:
         """Loading the objective is no idleness."""
         return max(self._idle_since, warm.ready_at) + idle_exit_s - time.monotonic()
 
+    def _objective(self, store: TrialStore, *, fresh: bool = False) -> dict[str, Any] | None:
+        try:
+            return self._duty.objective(store, fresh=fresh)
+        except StoreError as error:
+            log.warning("the objective cannot be read for now: %s", error)
+            self._events.wait(TROUBLE_S)
+            return None
+
     def _claim(self, store: TrialStore) -> Trial | None:
         try:
             return store.claim(self._owner)
@@ -162,7 +145,7 @@ class Worker:
             trial,
             self._jobdir.trial(trial.tid),
             warm.child,
-            spec=self._experiment.trial,
+            spec=self._duty.trial,
             store=store,
             events=self._events,
             control=control,
@@ -171,4 +154,4 @@ class Worker:
             oom=warm.oom,
             grace_s=self._grace_s,
         )
-        return watch.run(self._space.decode(trial.vals))
+        return watch.run(self._duty.params(trial.vals))

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import time
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 from hpcho.trial import Cause, Failure
 from hpcho.worker import deaths, memory
@@ -60,6 +61,13 @@ class Warm:
     def memory_watch(self) -> MemoryWatch:
         """A new one."""
         return MemoryWatch(self._mem_gb)
+
+    def take_up(self, objective: dict[str, Any]) -> None:
+        """Evaluate this one from now on: a child that has loaded another is let go."""
+        if objective != self._plan.objective:
+            self.drop()
+            self._plan = replace(self._plan, objective=objective)
+            self._is_cold = False
 
     def make_ready(self, is_leaving: Callable[[], bool]) -> bool:
         """Have a child that is ready or an ``unloadable``; False when that could not be, or the worker is to leave."""

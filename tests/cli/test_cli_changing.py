@@ -58,3 +58,26 @@ def test_requeue_checks_all_before_it_moves_any(run, hpcho):
     assert done.returncode == 2
     assert "nothing was put back: there is no trial 17; trial 0 is done, not error" in done.stderr
     assert run.trials()[3].state is TrialState.ERROR
+
+
+def test_a_running_trial_of_hyperopt_s_own_worker_may_be_taken_back(run, hpcho):
+    from hpcho.trial import Cause, Owner, TrialState
+
+    store = run.store()
+    running = store.claim(Owner("elsewhere", 77))
+    store.close()
+    done = hpcho("requeue", run.yaml, running.tid)
+    assert done.returncode == 0, done.stderr
+    trial = run.trials()[running.tid]
+    assert (trial.state, trial.cause, trial.version) == (TrialState.NEW, Cause.NODE, running.version + 2)
+
+
+def test_a_running_trial_of_ours_may_not(run, hpcho):
+    from hpcho.trial import Owner
+
+    store = run.store()
+    running = store.claim(Owner.here())
+    store.close()
+    done = hpcho("requeue", run.yaml, running.tid)
+    assert done.returncode == 2
+    assert f"trial {running.tid} is running, not error" in done.stderr

@@ -9,9 +9,13 @@ from store_processes import OPENERS, Place
 @pytest.fixture(params=sorted(OPENERS))
 def place(request, tmp_path):
     """Where an empty store is; ``place.open()`` gives another object for it."""
+    if request.param == "mongo":
+        request.getfixturevalue("mongo_url")
     folder = tmp_path / "job"
     folder.mkdir()
-    return Place(request.param, folder)
+    place = Place(request.param, folder)
+    yield place
+    place.remove()
 
 
 @pytest.fixture

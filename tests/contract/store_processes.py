@@ -11,8 +11,11 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+import mongo_server
+
 from hpcho.errors import ClaimLost
 from hpcho.jobdir import JobDir
+from hpcho.store.mongo import connect
 from hpcho.store.sqlite import SqliteStore
 from hpcho.trial import Cause, Draft, Failure, Owner, Report, Result
 
@@ -24,7 +27,11 @@ def open_sqlite(folder):
     return SqliteStore(folder / "trials.db", JobDir(folder))
 
 
-OPENERS = {"sqlite": open_sqlite}
+def open_mongo(folder):
+    return connect(mongo_server.test_url(folder), exp_key="experiment", jobdir=JobDir(folder))
+
+
+OPENERS = {"mongo": open_mongo, "sqlite": open_sqlite}
 """Every store: how one is opened, or made, for the job directory ``folder``."""
 
 
@@ -37,6 +44,11 @@ class Place:
 
     def open(self):
         return OPENERS[self.kind](self.folder)
+
+    def remove(self):
+        """What the folder does not hold."""
+        if self.kind == "mongo":
+            mongo_server.drop(self.folder)
 
 
 def together(n, target, *arguments):

@@ -418,9 +418,18 @@ class TestAttachments:
 
     def test_a_file_that_was_cleared_away(self, store, attach):
         done = store.finish(claimed(store), Result(0.5), {"model": attach()})
-        store.attachment(done.tid, "model").unlink()
+        path = store.attachment(done.tid, "model")
+        store.clear(done.tid)
+        assert not path.exists()
         with pytest.raises(KeyError, match="cleared away"):
             store.attachment(done.tid, "model")
+        assert stored(store, done.tid) == done
+
+    def test_clearing_where_there_is_nothing_is_harmless(self, store):
+        trial = claimed(store)
+        for tid in (trial.tid, 99):
+            store.clear(tid)
+        assert stored(store, trial.tid) == trial
 
 
 class TestChanges:

@@ -59,11 +59,13 @@ class StoreMachine(RuleBasedStateMachine):
     def __init__(self, kind):
         super().__init__()
         self.folder = tempfile.TemporaryDirectory(prefix="hpcho-model-")
-        self.store = Place(kind, Path(self.folder.name)).open()
+        self.place = Place(kind, Path(self.folder.name))
+        self.store = self.place.open()
         self.model, self.held, self.seen, self.records, self.cursor = {}, [], {}, {}, None
 
     def teardown(self):
         self.store.close()
+        self.place.remove()
         self.folder.cleanup()
 
     def draw_held(self, data):
@@ -190,7 +192,9 @@ class StoreMachine(RuleBasedStateMachine):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", sorted(OPENERS))
-def test_any_sequence_of_calls(kind):
+def test_any_sequence_of_calls(kind, request):
+    if kind == "mongo":
+        request.getfixturevalue("mongo_url")
     checks = [HealthCheck.too_slow, HealthCheck.data_too_large]
     run_state_machine_as_test(
         lambda: StoreMachine(kind),

@@ -14,6 +14,14 @@ import pytest
 COMMAND = [sys.executable, "-m", "hpcho"]
 
 
+def command_line(process: psutil.Process) -> str:
+    """Of a process that may be gone by now."""
+    try:
+        return " ".join(process.cmdline())
+    except psutil.Error:
+        return ""
+
+
 class Lab:
     """A folder with an experiment, and the command line on it."""
 

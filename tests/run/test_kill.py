@@ -7,9 +7,8 @@ import random
 import signal
 import time
 
-import psutil
 import pytest
-from run_lab import SQUARE_SETTINGS
+from run_lab import SQUARE_SETTINGS, command_line
 
 pytestmark = pytest.mark.slow
 
@@ -24,16 +23,7 @@ def objective(params, trial):
 
 
 def workers_of(lab):
-    return [
-        p for p in lab.processes() if "hpcho.worker" in " ".join(_cmdline(p)) and "child" not in " ".join(_cmdline(p))
-    ]
-
-
-def _cmdline(process):
-    try:
-        return process.cmdline()
-    except psutil.Error:
-        return []
+    return [p for p in lab.processes() if "hpcho.worker" in command_line(p) and "child" not in command_line(p)]
 
 
 def kill(pid):
@@ -96,7 +86,7 @@ def test_what_a_killed_worker_had_started_does_not_outlive_it(lab):
     lab.write(code, SQUARE_SETTINGS)
     process = lab.start("run")
     lab.until_running(2)
-    lab.until(lambda: sum("time.sleep(300)" in " ".join(_cmdline(p)) for p in lab.processes()) == 2)
+    lab.until(lambda: sum("time.sleep(300)" in command_line(p) for p in lab.processes()) == 2)
     before = {p.pid for p in lab.processes()}
     for worker in workers_of(lab):
         kill(worker.pid)

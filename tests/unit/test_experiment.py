@@ -42,7 +42,8 @@ def test_defaults_are_those_of_the_documentation(write):
     assert experiment.sampler.name == "tpe"
     assert experiment.launcher.local.workers == 1
     assert experiment.retries.infrastructure == 5
-    assert experiment.store == "auto"
+    assert experiment.store.auto is not None
+    assert experiment.mongo is None
     assert source.text == PLAIN
 
 
@@ -71,6 +72,12 @@ launcher: local
         ("launcher: {local: }", lambda e: e.launcher.local.workers == 1),
         ("launcher: {local: {workers: 3}}", lambda e: e.launcher.local.workers == 3),
         ("launcher: none\nstore: sqlite", lambda e: e.launcher.none is not None and e.launcher.local is None),
+        ("launcher: none\nstore: sqlite", lambda e: e.mongo is None),
+        ("launcher: none", lambda e: e.mongo is not None and e.mongo.url is None),
+        ("store: mongo", lambda e: e.mongo is not None and not e.mongo.stock_workers),
+        ("store: {mongo: }", lambda e: e.mongo is not None),
+        ("store: {mongo: {port: 27018, host: login1}}", lambda e: (e.mongo.port, e.mongo.host) == (27018, "login1")),
+        ("store: mongodb+srv://ada@db.example.org/jobs", lambda e: e.mongo.url.startswith("mongodb+srv://ada@")),
         ("budget: {hours: 12}", lambda e: e.budget.hours == 12.0 and e.budget.trials is None),
         ("group: null", lambda e: e.group is None),
     ],
@@ -113,12 +120,23 @@ def test_short_forms(write, more, check):
             "launcher: {local: {}, none: {}}",
             "4:11: launcher: needs exactly one launcher (local or none), and has local",
         ),
-        ("launcher: none", "4:11: launcher: none (workers are started by hand) needs `store: sqlite` beside it"),
         ("launcher: {slurm: {workers: 16}}", "4:12: launcher.slurm: slurm is not in this version of hpcho"),
         ("launcher: ssh", "4:11: launcher: ssh is not in this version of hpcho"),
-        ("store: mongo", '4:8: store: "mongo" is not in this version of hpcho'),
-        ("store: {mongo: {port: 1}}", "4:8: store: {mongo: {port: 1}} is not in this version of hpcho"),
-        ("store: sqlight", "4:8: store: must be auto or sqlite, not \"sqlight\"; did you mean 'sqlite'?"),
+        ("store: sqlight", "4:8: store: unknown store \"sqlight\"; did you mean 'sqlite'?"),
+        ("store: {}", "4:8: store: needs exactly one store (auto, sqlite or mongo), and has none"),
+        ("store: {sqlite: , mongo: }", "4:8: store: needs exactly one store (auto, sqlite or mongo), and has none"),
+        (
+            "store: {mongo: {}, sqlite: {}}",
+            "4:8: store: needs exactly one store (auto, sqlite or mongo), and has mongo",
+        ),
+        ("store: {mongo: {port: 70000}}", "4:23: store.mongo.port: must be at most 65535, not 70000"),
+        ("store: {mongo: {prot: 1}}", "4:17: store.mongo.prot: unknown key \"prot\"; did you mean 'port'?"),
+        ("store: {mongo: {password_file: pw}}", "4:17: store.mongo.password_file: belongs to the server at a url: add"),
+        (
+            "store: {mongo: {url: 'mongodb://h/d', port: 1}}",
+            "4:39: store.mongo.port: belongs to a managed server: remove it, or url",
+        ),
+        ("store: {mongo: {stock_workers: yes}}", '4:32: store.mongo.stock_workers: must be true or false, not "yes"'),
         ("container: {image: a.sif}", "4:1: container: container is not in this version of hpcho"),
         ("extends: base.yaml", "4:1: extends: extends is not in this version of hpcho"),
         ("sampler: auto", '4:10: sampler: "auto" is not in this version of hpcho'),
@@ -156,7 +174,7 @@ name: a b
 objective: {python: train.py, data: 3}
 space:
   x: {float: [1, 0]}
-launcher: none
+store: {mongo: {port: 0}}
 budget: {trials: x}
 retires: {}
 """
@@ -166,7 +184,7 @@ retires: {}
         "2:21: objective.python",
         "2:37: objective.data",
         "4:14: space.x.float",
-        "5:11: launcher",
+        "5:23: store.mongo.port",
         "6:18: budget.trials",
         "7:1: retires",
     ]
@@ -311,6 +329,8 @@ KEYS = [
     "launcher.local",
     "launcher.local.workers",
     "store",
+    "store.mongo",
+    "store.mongo.url",
     "trial.isolate",
 ]
 

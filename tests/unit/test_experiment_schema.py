@@ -61,6 +61,10 @@ def test_the_examples_are_valid(path):
         WHOLE.replace("{name: tpe, seed: 42, gamma: 0.25}", "random"),
         WHOLE.replace("{local: {workers: 2}}", "local"),
         WHOLE.replace("{local: {workers: 2}}", "none").replace("store: auto", "store: sqlite"),
+        WHOLE.replace("store: auto", "store: mongo"),
+        WHOLE.replace("store: auto", "store: {mongo: {port: 27018, stock_workers: true}}"),
+        WHOLE.replace("store: auto", "store: mongodb://ada@db/jobs"),
+        WHOLE.replace("store: auto", "store: {mongo: mongodb://ada@db/jobs}"),
         "name: a\nobjective: {hyperas: task.py}\n",
     ],
 )
@@ -86,6 +90,8 @@ def test_every_form_is_valid(text):
         ("{local: {workers: 2}}", "slurm"),
         ("{trials: 50, hours: 12, loss: 0.01, failures: 10}", "{}"),
         ("workers: 2", "workers: 0"),
+        ("store: auto", "store: mango"),
+        ("store: auto", "store: {mongo: {prot: 1}}"),
     ],
 )
 def test_mistakes_are_invalid(old, new):
