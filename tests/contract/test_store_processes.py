@@ -68,7 +68,7 @@ def test_a_reader_that_follows_misses_nothing(store, place):
 def test_killed_in_the_middle_of_a_finish(store, place):
     """Whenever the kill comes, a trial is unfinished or whole, and what was acknowledged is done."""
     chance, acknowledged = random.Random(1), set()
-    for _ in range(30):
+    for _ in range(31):  # each acknowledges one at least
         store.add([Draft({"x": [1.0]})] * 40)
         acknowledged |= finish_until_killed(place, chance.uniform(0.0, 0.06))
         trials = {trial.tid: trial for trial in store.changes()[1]}
@@ -80,7 +80,7 @@ def test_killed_in_the_middle_of_a_finish(store, place):
                 # What the killed process has sent, a server may be writing still.
                 with contextlib.suppress(ClaimLost):
                     store.move(trial, TrialState.NEW)
-    assert len(acknowledged) >= 10
+    assert len(acknowledged) > 30
 
 
 def finish_until_killed(place, after_s):

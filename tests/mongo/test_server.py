@@ -18,6 +18,7 @@ from hpcho.errors import StoreError
 from hpcho.store import location
 from hpcho.store.administration import Link
 from hpcho.store.server import lease
+from hpcho.trial import start_ticks
 
 pytestmark = pytest.mark.slow
 
@@ -103,6 +104,27 @@ def test_a_killed_server_is_started_again_on_its_data(bench):
             bench.until(lambda: bench.holder().server != server)  # noqa: B023 - called at once
             assert values(bench) == list(range(value + 1))
         assert "the server has ended (-9)" in bench.log
+
+
+KEEPER = """
+import pathlib, sys, time
+from hpcho.store.server.process import ServerProcess
+server = [sys.executable, "-c", "import os, time; print(os.getpid(), flush=True); time.sleep(300)"]
+process = ServerProcess(server, pathlib.Path.cwd())
+time.sleep(300)
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the parent-death signal is Linux's")
+def test_the_kernel_ends_a_server_whose_keeper_was_killed(tmp_path):
+    keeper = subprocess.Popen([sys.executable, "-c", KEEPER], cwd=tmp_path, stdout=subprocess.PIPE, text=True)
+    server = int(keeper.stdout.readline())
+    keeper.kill()
+    keeper.communicate(timeout=30)  # until the server, which holds the other end, is ending as well
+    deadline = time.monotonic() + 10
+    while start_ticks(server) is not None:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 def test_a_killed_keeper_takes_the_server_along_and_is_replaced(bench):
