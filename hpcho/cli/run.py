@@ -18,7 +18,7 @@ from hpcho.cli.opening import open_experiment, open_run
 from hpcho.cli.output import say, warn
 from hpcho.cli.session import Session, look_on
 from hpcho.errors import LauncherError, ResumeError, StoreError
-from hpcho.store import attend, open_store
+from hpcho.store import Restorable, attend, open_store
 from hpcho.trial import Owner
 
 if TYPE_CHECKING:
@@ -56,17 +56,31 @@ def run(path: Path, settings: Sequence[str], *, fresh: bool, detach: bool) -> in
         attend(opened.jobdir, opened.experiment, warn, await_end=True) as service,
         contextlib.closing(open_store(opened.jobdir, opened.experiment)) as store,
     ):
-        control.check_identity(store, opening.record, opened.jobdir)
+        is_lost = control.is_lost(store, opened.jobdir)
+        if not is_lost:
+            control.check_identity(store, opening.record, opened.jobdir)
         seat = control.Seat(store)
         if not seat.take(patience_s=control.LEASE_S):
             return look_on(path, opened, store, service)
         try:
+            if is_lost:
+                _rebuild(store, opened.jobdir)
+                control.check_identity(store, opening.record, opened.jobdir)
             record = control.adopt_settings(opened.experiment, opened.jobdir)
             _invite_stock_workers(opened, store)
             return Session(path, opened, record, store, seat, service).work()
         finally:
             with contextlib.suppress(StoreError):  # gone with this process, which the next run can see
                 seat.leave()
+
+
+def _rebuild(store: TrialStore, jobdir: JobDir) -> None:
+    """Bring back what can be had of a store that was lost."""
+    if not isinstance(store, Restorable):
+        raise StoreError(f"the store is empty, and workers have worked in {jobdir.path}: bring it back, or `--fresh`")
+    warn(f"the store is empty, and workers have worked in {jobdir.path}: bringing back what they have finished")
+    count = control.rebuild(store, jobdir)
+    warn(f"{count} finished trials are back; failed and unfinished ones are not, and new ones take their place")
 
 
 def _invite_stock_workers(opened: Opened, store: TrialStore) -> None:

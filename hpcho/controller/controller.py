@@ -13,7 +13,7 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from hpcho import late
+from hpcho import results
 from hpcho.controller.keep import Keeper
 from hpcho.errors import ClaimLost
 from hpcho.retries import may_retry
@@ -172,7 +172,8 @@ class Controller:
             failure = failure or self._silence(trial)
             if failure is None:
                 continue
-            retry = may_retry(trial, failure.cause, self.experiment.retries)
+            # A result that its worker has left behind is adopted once the trial is nobody's.
+            retry = may_retry(trial, failure.cause, self.experiment.retries) or self._has_late_result(trial)
             log.warning("trial %d: %s; %s", trial.tid, failure.error, "it goes back" if retry else "no attempt is left")
             if self._move(trial, TrialState.NEW if retry else TrialState.ERROR, failure=failure) and retry:
                 self._adopt(self.ledger.waiting[trial.tid])
@@ -204,10 +205,15 @@ class Controller:
             if trial.version:  # else nobody has ever had it
                 self._adopt(trial)
 
+    def _has_late_result(self, trial: Trial) -> bool:
+        return bool(results.load(self._jobdir.trial(trial.tid)))
+
     def _adopt(self, trial: Trial) -> None:
-        for found in late.load(self._jobdir.trial(trial.tid)):
+        folder = self._jobdir.trial(trial.tid)
+        for found in results.load(folder):
             log.warning("trial %d: adopting a result that was delivered late", trial.tid)
             if self._move(trial, TrialState.DONE, result=found.result, files=found.files):
+                results.settle(folder, found.version)
                 return
 
     def _move(self, trial: Trial, to: TrialState, **change: Any) -> bool:
@@ -330,6 +336,7 @@ class Controller:
             return None
         self.record_clock()
         end = replace(end, usable=self.ledger.ok > 0)  # trials that were running then have finished since
+        self._store.put("control", {"stop": "over"}, expected=None)  # workers that find nothing to do leave
         self._store.put("end", end.to_json())
         return end
 

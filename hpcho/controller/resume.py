@@ -88,12 +88,6 @@ def adopt_settings(experiment: Experiment, jobdir: JobDir) -> dict[str, Any]:
 def check_identity(store: TrialStore, record: dict[str, Any], jobdir: JobDir) -> None:
     """See that store and job directory are of one experiment; marks a new store. Raises StoreError."""
     mine = {"uuid": record["uuid"]}
-    have_worked = any(jobdir.trials.glob("*")) or any(jobdir.logs.glob("worker-*.log"))
-    if have_worked and store.get("identity") is None:
-        raise StoreError(
-            f"the store is empty, and workers have worked in {jobdir.path}: it was lost, or `store:` names another "
-            "database now. Bring it back, or start over with `--fresh`"
-        )
     if store.put("identity", mine, expected=None):
         return
     if store.get("identity") != mine:

@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING
 
 from hpcho.errors import StoreError
 from hpcho.store import location
-from hpcho.store.base import ANY, MOVES, TrialStore
+from hpcho.store.base import ANY, MOVES, Restorable, TrialStore
 from hpcho.store.server import Service, attend, mongo_of, way_in
 from hpcho.store.sqlite import SqliteStore
 
 if TYPE_CHECKING:
     from hpcho.experiment.schema import Experiment
     from hpcho.jobdir import JobDir
+    from hpcho.store.address import Address
 
-__all__ = ["ANY", "MOVES", "Service", "TrialStore", "attend", "open_store"]
+__all__ = ["ANY", "MOVES", "Restorable", "Service", "TrialStore", "attend", "open_store"]
 
 
 def open_store(jobdir: JobDir, experiment: Experiment | None = None) -> TrialStore:
@@ -32,8 +33,11 @@ def open_store(jobdir: JobDir, experiment: Experiment | None = None) -> TrialSto
     if mongo is not None:
         from hpcho.store.mongo import connect  # noqa: PLC0415 - pymongo: what uses sqlite does without
 
-        way = way_in(jobdir, record, mongo)
-        return connect(way.url, way.password, exp_key=record["name"], jobdir=jobdir)
+        def find() -> Address:
+            return way_in(jobdir, record, mongo)
+
+        way = find()
+        return connect(way.url, way.password, exp_key=record["name"], jobdir=jobdir, find=find)
     noted = record.get("database")
     if noted is not None:
         return SqliteStore(_noted(jobdir, noted["host"], noted["path"]), jobdir, create=False)

@@ -38,7 +38,7 @@ Errors
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from hpcho.trial import Draft, Failure, Owner, Report, Result, Trial, TrialState
 
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-__all__ = ["ANY", "MOVES", "TrialStore"]
+__all__ = ["ANY", "MOVES", "Restorable", "TrialStore"]
 
 ANY: Any = object()
 """put(expected=ANY): write whatever stands there."""
@@ -133,3 +133,14 @@ class TrialStore(Protocol):
 
     def close(self) -> None:
         """Let go of the store. Closing twice is harmless."""
+
+
+@runtime_checkable
+class Restorable(TrialStore, Protocol):
+    """A store that may be lost while the job directory stays, and is rebuilt from what is there."""
+
+    def restore(self, trial: Trial, files: Mapping[str, Path] | None = None) -> None:
+        """Put a DONE trial back as it was, unless one with its tid is there. Takes over ``files`` as finish does."""
+
+    def skip(self, tid: int) -> None:
+        """Have all later tids be larger than ``tid``."""

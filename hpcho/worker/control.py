@@ -1,4 +1,4 @@
-"""What the run's records tell a worker: whether all are asked to stop, and whether the run is over."""
+"""What the run's ``control`` record tells a worker: whether all are asked to stop, and whether the run is over."""
 
 from __future__ import annotations
 
@@ -16,12 +16,9 @@ __all__ = ["Control"]
 
 log = logging.getLogger(__name__)
 
-FRESH_S = 0.05
-"""So old may be what is known of the record: reading it for each of a thousand trials a second is no use."""
-
 
 class Control:
-    """What the ``control`` record said when it was last looked at."""
+    """What the record said when it was last looked at."""
 
     def __init__(self, store: TrialStore) -> None:
         self._store = store
@@ -36,19 +33,17 @@ class Control:
     @property
     def is_stop(self) -> bool:
         """``drain`` or ``now``: take no further trial."""
-        return self._stop is not None
+        return self._stop in ("drain", "now")
 
+    @property
     def is_over(self) -> bool:
-        """Whether the run has ended: then nothing will come for a worker that finds nothing to do."""
-        try:
-            return self._store.get("end") is not None
-        except StoreError:
-            return False
+        """``over``: the run has ended; nothing will come for a worker that finds nothing to do."""
+        return self._stop == "over"
 
-    def look(self) -> None:
-        """Read the record, if it was not read just now. A store that is away says nothing."""
+    def look(self, max_age_s: float = 0.0) -> None:
+        """Read the record, unless it was read less than ``max_age_s`` ago. A store that is away says nothing."""
         now = time.monotonic()
-        if now - self._looked_at < FRESH_S:
+        if now - self._looked_at < max_age_s:
             return
         self._looked_at = now
         try:

@@ -8,7 +8,7 @@ import shutil
 import time
 from typing import TYPE_CHECKING
 
-from hpcho import late
+from hpcho import results
 from hpcho.errors import ClaimLost, StoreError
 from hpcho.retries import may_retry
 
@@ -36,10 +36,12 @@ ORPHAN_S = 60.0
 class Delivery:
     """Delivers outcomes, one after another: no trial is claimed meanwhile, and signals and the lifeline are heeded."""
 
-    def __init__(self, store: TrialStore, retries: Retries, events: Events) -> None:
+    def __init__(self, store: TrialStore, retries: Retries, events: Events, *, disk_first: bool) -> None:
+        """``disk_first``: a result is in the trial's folder before the store hears of it, and stays there."""
         self._store = store
         self._retries = retries
         self._events = events
+        self._disk_first = disk_first
 
     def deliver(self, trial: Trial, folder: Path, outcome: Outcome) -> bool:
         """Write ``outcome`` to the store; False when the worker has to leave before it could.
@@ -48,7 +50,9 @@ class Delivery:
         """
         if outcome.lost:
             return True
-        parcel = _Parcel(trial, folder, outcome)
+        parcel = _Parcel(trial, folder, outcome, stays=self._disk_first)
+        if self._disk_first:
+            parcel.put_down()
         began, pause_s = time.monotonic(), FIRST_PAUSE_S
         while True:
             try:
@@ -95,35 +99,53 @@ class Delivery:
 
 
 class _Parcel:
-    """An outcome on its way: what of it the store does not have yet, and where its files are."""
+    """An outcome on its way: what of it the store does not have yet, and where its files are.
 
-    def __init__(self, trial: Trial, folder: Path, outcome: Outcome) -> None:
+    ``stays``: a result that has arrived stays in the trial's folder too.
+    """
+
+    def __init__(self, trial: Trial, folder: Path, outcome: Outcome, *, stays: bool) -> None:
         self.outcome = outcome
         self.reports: tuple[Report, ...] = outcome.reports
         self.files = outcome.files
         self._trial = trial
         self._folder = folder
-        self._is_kept = False
+        self._stays = stays
+        self._late: results.Late | None = None
+        self._is_safe = False
         self._stagings = {path.parent for path in outcome.files.values()}
 
+    def put_down(self) -> None:
+        """Put a result in the trial's folder, which survives this process; where there is no room, it stays here."""
+        if self.outcome.result is None or self._late is not None:
+            return
+        trial, result = self._trial, self.outcome.result
+        try:
+            self._late = results.save(self._folder, trial, result, self.files, synced=False)
+        except OSError as error:
+            log.warning("trial %d: its result cannot be kept in %s: %s", trial.tid, self._folder, error)
+            return
+        self.files = dict(self._late.files)
+        self._remove_stagings()
+
     def keep(self) -> None:
-        """Put a result in the trial's folder; where there is no room either, it stays in memory until the next time."""
-        if self.outcome.result is None or self._is_kept:
+        """The same, so that it survives the machine too; what did not work is tried again at the next call."""
+        self.put_down()
+        if self._late is None or self._is_safe:
             return
         tid, version = self._trial.tid, self._trial.version
         try:
-            self.files = dict(late.save(self._folder, version, self.outcome.result, self.files).files)
+            results.sync(self._folder, self._late)
         except OSError as error:
-            log.warning("trial %d: its result cannot be kept in %s either: %s", tid, self._folder, error)
+            log.warning("trial %d: its result in %s is not on the disk yet: %s", tid, self._folder, error)
             return
-        self._is_kept = True
+        self._is_safe = True
         log.warning("trial %d: its result is kept in %s", tid, self._folder / f"late-{version}.json")
-        self._remove_stagings()
 
     def clear(self) -> None:
         """It has arrived."""
-        if self._is_kept:
-            late.discard(self._folder, self._trial.version)
+        if self._late is not None:
+            (results.settle if self._stays else results.discard)(self._folder, self._trial.version)
         self._remove_stagings()
 
     def _remove_stagings(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from hpcho import objective, space
@@ -18,9 +19,26 @@ if TYPE_CHECKING:
     from hpcho.store import TrialStore
     from hpcho.trial import Vals
 
-__all__ = ["Duty", "ExperimentDuty"]
+__all__ = ["NEAR", "SERVER", "Duty", "ExperimentDuty", "Pace"]
 
-LONGEST_IDLE_S = 0.1
+
+@dataclass(frozen=True)
+class Pace:
+    """How often a worker asks its store; times are in seconds, ``idle`` ones once it has had nothing for a while."""
+
+    busy_s: float
+    """The longest pause between two looks for a new trial."""
+    idle_s: float
+    control_s: float
+    """How old may be what is known of the ``control`` record before a trial is taken."""
+    idle_control_s: float
+
+
+NEAR = Pace(0.1, 0.1, 0.05, 0.05)
+"""For a database on this machine's disk: reading it for each of a thousand trials a second would be no use."""
+SERVER = Pace(0.1, 0.56, 1.0, 5.0)
+"""For one that a thousand workers share: two questions a second from each that is idle, and a new trial waits for
+little more than half a second."""
 
 
 class Duty(Protocol):
@@ -32,8 +50,9 @@ class Duty(Protocol):
     trial: TrialSpec
     retries: Retries
     mem_gb: float | None
-    longest_idle_s: float
-    """The longest pause between two looks for a new trial."""
+    pace: Pace
+    disk_first: bool
+    """Whether a result is written to the trial's folder before the store hears of it, and stays there."""
 
     def open_store(self) -> TrialStore:
         """The store; the caller closes it. Raises StoreError, also when it is somebody else's."""
@@ -54,8 +73,6 @@ class Duty(Protocol):
 class ExperimentDuty:
     """The experiment in ``jobdir``. Raises UsageError where there is none, or one that cannot be read."""
 
-    longest_idle_s = LONGEST_IDLE_S
-
     def __init__(self, jobdir: JobDir) -> None:
         record = jobdir.read_record()
         if record is None:
@@ -68,6 +85,8 @@ class ExperimentDuty:
         self.retries = experiment.retries
         self.mem_gb = experiment.launcher.local.mem_gb if experiment.launcher.local else None
         self.params = space.build(experiment.space, templates).decode
+        self.disk_first = experiment.mongo is not None
+        self.pace = SERVER if self.disk_first else NEAR
         self._uuid = record["uuid"]
         self._objective: dict[str, Any] = experiment.objective.model_dump(mode="json")
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from hpcho.experiment.schema import Retries, TrialSpec
 from hpcho.store.stock import StockStore
+from hpcho.worker.duty import SERVER
 from hpcho.worker.process import Plan
 
 if TYPE_CHECKING:
@@ -24,7 +25,6 @@ __all__ = ["FminDuty"]
 
 log = logging.getLogger(__name__)
 
-LONGEST_IDLE_S = 0.55
 FRESH_S = 10.0
 """How long a worker without a trial goes by what it knows of the objective."""
 
@@ -32,7 +32,8 @@ FRESH_S = 10.0
 class FminDuty:
     """The trials of ``exp_key``. Every failure is final, as it is with hyperopt's own workers."""
 
-    longest_idle_s = LONGEST_IDLE_S
+    pace = SERVER
+    disk_first = False
 
     def __init__(self, connect: Callable[[], Connection], exp_key: str, jobdir: JobDir, source: Path) -> None:
         self.name = exp_key

@@ -37,6 +37,8 @@ SHORTEST_IDLE_S = 0.002
 """The first pause between two looks for a new trial; each is twice as long as the one before."""
 TROUBLE_S = 2.0
 """The pause after the store could not be asked for one."""
+IDLE_S = 10.0
+"""A worker that has had nothing for so long asks less often."""
 
 
 class Worker:
@@ -68,27 +70,29 @@ class Worker:
 
     def _serve(self, store: TrialStore, warm: Warm) -> int:
         control = Control(store)
-        delivery = Delivery(store, self._duty.retries, self._events)
+        delivery = Delivery(store, self._duty.retries, self._events, disk_first=self._duty.disk_first)
         pause_s = SHORTEST_IDLE_S
         while (reason := self._reason_to_leave(control, warm)) is None:
             objective = self._objective(store)
             if objective is not None:
                 warm.take_up(objective)
-                if not warm.make_ready(lambda: self._call(control) is not None):
+                if not warm.make_ready(lambda: self._call(control, warm) is not None):
                     continue
             trial = None if objective is None else self._claim(store)
             if trial is None:
-                if pause_s >= self._duty.longest_idle_s and control.is_over():
+                longest_s = self._duty.pace.idle_s if self._is_idle(warm) else self._duty.pace.busy_s
+                if pause_s >= longest_s and control.is_over:
                     reason = "the run has ended"
                     break
                 self._events.wait(pause_s)
-                pause_s = min(pause_s * 2, self._duty.longest_idle_s)
+                pause_s = min(pause_s * 2, longest_s)
                 continue
             pause_s = SHORTEST_IDLE_S
-            if self._objective(store, fresh=True) == objective:
+            control.look(self._duty.pace.control_s)
+            if self._objective(store, fresh=True) == objective and not control.is_stop:
                 outcome = self._evaluate(trial, store, warm, control)
             else:
-                outcome = Outcome()  # its objective came after the one that is loaded: back with it
+                outcome = Outcome()  # a stop came, or another objective, after what is known here: back with it
             if not delivery.deliver(trial, self._jobdir.trial(trial.tid), outcome):
                 return StoreError.exit_code
             warm.rest()
@@ -98,9 +102,10 @@ class Worker:
         log.info("worker %s leaves: %s", self._owner, reason)
         return 0
 
-    def _call(self, control: Control) -> str | None:
+    def _call(self, control: Control, warm: Warm) -> str | None:
         """Who calls the worker away, if anybody does."""
-        control.look()
+        pace = self._duty.pace
+        control.look(pace.idle_control_s if self._is_idle(warm) else pace.control_s)
         if self._events.stops:
             return f"it got {self._events.stop_name}"
         if control.is_stop:
@@ -108,7 +113,7 @@ class Worker:
         return None if self._events.has_lifeline else "whoever started it is gone"
 
     def _reason_to_leave(self, control: Control, warm: Warm) -> str | None:
-        if call := self._call(control):
+        if call := self._call(control, warm):
             return call
         if self._left == 0:
             return "it has had its number of trials"
@@ -119,6 +124,9 @@ class Worker:
     def _left_to_idle(self, idle_exit_s: float, warm: Warm) -> float:
         """Loading the objective is no idleness."""
         return max(self._idle_since, warm.ready_at) + idle_exit_s - time.monotonic()
+
+    def _is_idle(self, warm: Warm) -> bool:
+        return self._left_to_idle(IDLE_S, warm) <= 0
 
     def _objective(self, store: TrialStore, *, fresh: bool = False) -> dict[str, Any] | None:
         try:

@@ -3,10 +3,10 @@
 import pytest
 from run_lab import SQUARE_SETTINGS
 
-from hpcho import late
+from hpcho import results
 from hpcho.jobdir import JobDir
 from hpcho.store import open_store
-from hpcho.trial import Cause, Draft, Failure, Owner, Result, TrialState
+from hpcho.trial import Cause, Draft, Failure, Owner, Result, Trial, TrialState
 
 pytestmark = pytest.mark.slow
 
@@ -26,7 +26,7 @@ def test_a_late_result_of_an_unfinished_trial_is_adopted_and_not_computed_again(
     assert held.tid == added.tid
     store.move(held, TrialState.NEW, failure=Failure(Cause.NODE, "its node is gone"))
     store.close()
-    late.save(jobdir.trial(held.tid), held.version, Result(-7.0, data={"from": "late"}), {})
+    results.save(jobdir.trial(held.tid), held, Result(-7.0, data={"from": "late"}), {})
     lab.run("--set", "budget.trials=3")
     row = {row["tid"]: row for row in lab.trials()}[held.tid]
     assert (row["state"], row["loss"]) == ("done", -7.0)
@@ -36,7 +36,8 @@ def test_a_late_result_of_an_unfinished_trial_is_adopted_and_not_computed_again(
 def test_a_late_result_of_a_finished_trial_changes_nothing(square):
     square.run()
     best = square.json("best")
-    late.save(JobDir(square.job_dir).trial(0), 0, Result(-99.0), {})
+    trial = Trial(tid=0, state=TrialState.RUNNING, version=0, vals={"x": [0.0]})
+    results.save(JobDir(square.job_dir).trial(0), trial, Result(-99.0), {})
     square.run("--set", "budget.trials=14")
     assert square.json("best")["loss"] >= 0
     assert square.json("best")["loss"] <= best["loss"]

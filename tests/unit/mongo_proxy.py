@@ -17,13 +17,17 @@ class Proxy:
         self.port = self._listening.getsockname()[1]
         self._losing = []
         self._open = []
-        threading.Thread(target=self._accept, daemon=True).start()
+        self._accepting = threading.Thread(target=self._accept, daemon=True)
+        self._accepting.start()
 
     def lose(self, marker, times=1):
         self._losing = [marker] * times
 
     def close(self):
+        with contextlib.suppress(OSError):
+            self._listening.shutdown(socket.SHUT_RDWR)  # else the thread that waits for connections goes on waiting
         self._listening.close()
+        self._accepting.join()
         for each in self._open:
             with contextlib.suppress(OSError):
                 each.shutdown(socket.SHUT_RDWR)

@@ -1,5 +1,6 @@
 """What is the mongo store's alone: hyperopt's format, lost answers, errors, secrets. The contract: tests/contract."""
 
+import dataclasses
 import datetime as dt
 import gc
 import logging
@@ -22,6 +23,7 @@ from pymongo.errors import OperationFailure
 
 from hpcho.errors import ClaimLost, StoreError, StoreFull, UsageError
 from hpcho.jobdir import JobDir
+from hpcho.store.address import Address
 from hpcho.store.mongo import connect
 from hpcho.store.mongo.connection import explained
 from hpcho.trial import Cause, Draft, Failure, Owner, Report, Result, TrialState
@@ -478,8 +480,60 @@ class TestFiles:
     def test_an_incomplete_file_is_damage(self, store, database, attach):
         done = store.finish(claimed(store), Result(0.5), {"model": attach(b"x" * 600_000)})
         database.fs.chunks.delete_one({"n": 1})
+        store.attachment(done.tid, "model").unlink()  # the copy that the worker has left
         with pytest.raises(StoreError, match="chunk"):
             store.attachment(done.tid, "model")
+
+
+class TestRestoring:
+    """Finished trials of a store that was lost."""
+
+    def test_a_trial_comes_back_as_it_was(self, store, open_store, attach):
+        given = claimed(store)
+        store.heartbeat(given)
+        done = store.finish(given, Result(0.5, data={"big": "x" * 2_000_000, "f": 1.5}), {"model": attach(b"weights")})
+        other = open_store("other")
+        other.restore(done, {"model": store.attachment(done.tid, "model")})
+        other.restore(done)
+        _, (back,) = other.changes()
+        assert back == dataclasses.replace(done, beat=0)
+        assert other.attachment(done.tid, "model").read_bytes() == b"weights"
+
+    def test_later_tids_are_larger(self, store):
+        store.skip(41)
+        assert [trial.tid for trial in store.add([NEW, NEW])] == [42, 43]
+        store.skip(3)
+        assert store.add([NEW])[0].tid > 43
+
+
+class TestAnotherAddress:
+    """A server that comes back at another place is found there."""
+
+    def test_the_next_call_goes_there(self, url, tmp_path):
+        place = urlsplit(url)
+
+        def at(port):
+            netloc = f"{place.netloc.rpartition('@')[0]}@127.0.0.1:{port}".lstrip("@")
+            return place._replace(netloc=netloc, query=f"{place.query}&serverSelectionTimeoutMS=300").geturl()
+
+        first, second = Proxy(place.hostname, place.port), Proxy(place.hostname, place.port)
+        addresses = [Address(at(first.port))]
+        with closing(
+            connect(addresses[0].url, exp_key="k", jobdir=JobDir(tmp_path), find=lambda: addresses[-1])
+        ) as store:
+            (added,) = store.add([NEW])
+            held = store.claim(OWNER)
+            first.close()
+            with pytest.raises(StoreError):
+                store.heartbeat(held)
+            addresses.append(Address(at(second.port)))
+            with pytest.raises(StoreError):
+                store.get("control")
+            store.heartbeat(held)
+            assert store.finish(held, Result(1.0)).tid == added.tid
+            assert store.put("control", None)
+            assert [trial.state for trial in store.changes()[1]] == [TrialState.DONE]
+        second.close()
 
 
 class TestLostAnswers:

@@ -3,7 +3,7 @@
 import pytest
 from worker_job import FAST, wait_for
 
-from hpcho import late
+from hpcho import results
 from hpcho.errors import StoreError, StoreFull
 from hpcho.store.sqlite import SqliteStore
 from hpcho.trial import Cause, Failure, TrialState
@@ -33,7 +33,7 @@ def test_a_result_whose_claim_was_lost_is_kept_with_its_files(job, started):
     (lab.dir.path / "go").touch()
     assert process.wait(20) == 0
     assert lab.trial().state is TrialState.NEW
-    (found,) = late.load(lab.dir.trial(0))
+    (found,) = results.load(lab.dir.trial(0))
     assert (found.version, found.result.loss) == (0, 3.0)
     (path,) = found.files.values()
     assert path.read_bytes() == b"weights"
@@ -47,7 +47,7 @@ def test_a_heartbeat_that_is_refused_stops_the_trial_and_writes_nothing(job, sta
     process = reap(lab, started)
     assert process.wait(20) == 0
     assert lab.trial().state is TrialState.NEW
-    assert late.load(lab.dir.trial(0)) == []
+    assert results.load(lab.dir.trial(0)) == []
     assert "belongs to somebody else by now" in lab.log()
 
 
@@ -80,7 +80,7 @@ def test_a_full_store_pauses_claims_and_loses_nothing(job, monkeypatch, method):
     assert len(calls) == 4
     assert trial.loss == 3.0
     assert lab.store.attachment(0, "m").read_bytes() == b"weights"
-    assert late.load(lab.dir.trial(0)) == []
+    assert results.load(lab.dir.trial(0)) == []
     assert "no room on /here" in lab.log()
 
 
@@ -118,7 +118,7 @@ def test_a_worker_that_must_leave_while_the_store_is_away_keeps_the_result_and_e
         patch.setattr(SqliteStore, "finish", away)
         assert lab.serve(1) == 3
     assert lab.trial().state is TrialState.RUNNING
-    assert late.load(lab.dir.trial(0))[0].result.loss == 3.0
+    assert results.load(lab.dir.trial(0))[0].result.loss == 3.0
     assert "leaving, though its end is not stored" in lab.log()
 
 

@@ -83,14 +83,14 @@ class Follower:
         exp_key: str | None,
         announced: Callable[[], tuple[int, list[int]]],
     ) -> None:
-        self._jobs = jobs
+        self.jobs = jobs
         self._exp_key = exp_key
         self._announced = announced
 
     def all(self) -> tuple[Cursor, list[Document]]:
         """Every document, and the cursor from here on."""
         last, tids = self._announced()
-        documents = list(self._jobs.find({"exp_key": self._exp_key}))
+        documents = list(self.jobs.find({"exp_key": self._exp_key}))
         readable = [document for document in documents if _has_tid(document)]
         awaited = dict(zip(tids, range(last - len(tids) + 1, last + 1), strict=True))
         return _advanced(Cursor(number=last, awaited=awaited), (), readable), documents
@@ -141,7 +141,7 @@ class Follower:
 
     def _find(self, where: Document, fields: Mapping[str, Any] | None = None) -> list[Document]:
         """Documents that other hands have left a tid; ``all`` has the others too, for a warning."""
-        found = self._jobs.find({"exp_key": self._exp_key, **where}, fields)
+        found = self.jobs.find({"exp_key": self._exp_key, **where}, fields)
         return [document for document in found if _has_tid(document)]
 
 

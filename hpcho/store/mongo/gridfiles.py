@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 from typing import TYPE_CHECKING
 
 from bson import ObjectId
@@ -32,6 +33,10 @@ class GridFiles:
     """The database's ``fs``. Errors are pymongo's and the file system's own; the caller translates them."""
 
     def __init__(self, database: Database[Document]) -> None:
+        self.use(database)
+
+    def use(self, database: Database[Document]) -> None:
+        """Go on in ``database``, which is the same one at another address."""
         self._fs = GridFS(database, collection="fs")
 
     def put(self, source: bytes | Path, filename: str) -> ObjectId:
@@ -66,7 +71,7 @@ class GridFiles:
             file = self._fs.get(file_id)
         except NoFile:
             return False
-        stamp_ns = int(file.upload_date.timestamp()) * 10**9
+        stamp_ns = _stamp_ns(file)
         with contextlib.suppress(FileNotFoundError):
             found = path.stat()
             if (found.st_size, found.st_mtime_ns) == (file.length, stamp_ns):
@@ -82,11 +87,24 @@ class GridFiles:
             draft.unlink(missing_ok=True)
         return True
 
+    def place(self, file_id: ObjectId, source: Path, path: Path) -> None:
+        """Move ``source``, whose bytes the file has, to where ``fetch`` would make a copy. Raises OSError."""
+        stamp_ns = _stamp_ns(self._fs.get(file_id))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if source != path:
+            shutil.move(source, path)
+        os.utime(path, ns=(stamp_ns, stamp_ns))
+
     def delete(self, file_ids: Iterable[ObjectId]) -> None:
         """Remove files that nothing refers to any more: tidying, which may fail."""
         for file_id in file_ids:
             with contextlib.suppress(PyMongoError):
                 self._fs.delete(file_id)
+
+
+def _stamp_ns(file: GridOut) -> int:
+    """What tells a copy of this file from one of another that was there before it."""
+    return int(file.upload_date.timestamp()) * 10**9
 
 
 def _copy(source: GridOut, target: IO[bytes]) -> None:

@@ -27,10 +27,15 @@ class Jobs:
     """Errors are pymongo's own; the caller translates them."""
 
     def __init__(self, connection: Connection, exp_key: str | None, files: GridFiles) -> None:
-        self.collection = connection.database["jobs"]
         self.exp_key = exp_key
         self.files = files
         self.warned: set[Any] = set()
+        self.use(connection)
+
+    def use(self, connection: Connection) -> None:
+        """Go on with ``connection``, to the same database at another address."""
+        self.collection = connection.database["jobs"]
+        self.files.use(connection.database)
         self._place = connection.place
 
     def fence(self, trial: Trial) -> Document:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from hpcho.store.mongo.connection import Document
 
-__all__ = ["next_tids", "prepare"]
+__all__ = ["next_tids", "prepare", "skip_tids"]
 
 FORMAT = 1
 COUNTER = {"a": 0}
@@ -58,6 +58,17 @@ def next_tids(database: Database[Document], n: int) -> range:
         same = {"_id": counter["_id"], "last_id": counter.get("last_id")}
         if counters.update_one(same, {"$set": {"last_id": first + n}}).matched_count:
             return range(first, first + n)
+
+
+def skip_tids(database: Database[Document], beyond: int) -> None:
+    """Have all later tids be larger than ``beyond``."""
+    while True:
+        (first,) = next_tids(database, 1)
+        if first > beyond:
+            return
+        same = {**COUNTER, "last_id": first + 1}
+        if database["job_ids"].update_one(same, {"$set": {"last_id": beyond + 1}}).matched_count:
+            return
 
 
 def _make_counter(database: Database[Document]) -> None:

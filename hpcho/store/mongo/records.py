@@ -29,13 +29,13 @@ class Records:
     """One experiment's records. Errors are pymongo's own; the caller translates them."""
 
     def __init__(self, collection: Collection[Document], exp_key: str | None) -> None:
-        self._collection = collection
+        self.collection = collection
         self._exp_key = exp_key
         self._unsure: dict[tuple[str, str, Any], ObjectId] = {}
 
     def get(self, key: str) -> Any:
         """A record, or None."""
-        return self._value(key, self._collection.find_one({"_id": self._id(key)}))
+        return self._value(key, self.collection.find_one({"_id": self._id(key)}))
 
     def put(self, key: str, value: Any, expected: Any) -> bool:
         """Write a record if the present one is the ``expected`` one (ANY: whatever it is).
@@ -48,7 +48,7 @@ class Records:
         call = (key, text, ANY if wanted is ANY else as_json(wanted))
         stamp = self._unsure.setdefault(call, ObjectId())
         while True:
-            present = self._collection.find_one({"_id": self._id(key)})
+            present = self.collection.find_one({"_id": self._id(key)})
             is_written = present is not None and present.get("stamp") == stamp
             if not is_written and wanted is not ANY and self._value(key, present) != wanted:
                 break
@@ -65,7 +65,7 @@ class Records:
             last, _ = self.announced()
             change = {"$set": {"last": last + 1}, "$push": {"tids": {"$each": [tid], "$slice": -ANNOUNCED}}}
             try:
-                written = self._collection.update_one({**where, "last": last or None}, change, upsert=not last)
+                written = self.collection.update_one({**where, "last": last or None}, change, upsert=not last)
             except DuplicateKeyError:
                 continue
             if written.matched_count or written.upserted_id is not None:
@@ -73,7 +73,7 @@ class Records:
 
     def announced(self) -> tuple[int, list[int]]:
         """The last number that was taken (they begin with 1), and the tids of the last ones, its own at the end."""
-        document = self._collection.find_one({"_id": self._id(NUMBER)})
+        document = self.collection.find_one({"_id": self._id(NUMBER)})
         return (0, []) if document is None else (document["last"], document["tids"])
 
     def _replace(self, key: str, present: Document | None, text: str | None, stamp: ObjectId) -> bool:
@@ -83,14 +83,14 @@ class Records:
                 return True
             document = {"_id": self._id(key), "exp_key": self._exp_key, "key": key, "value": text, "stamp": stamp}
             try:
-                self._collection.insert_one(document)
+                self.collection.insert_one(document)
             except DuplicateKeyError:
                 return False
             return True
         same = {"_id": present["_id"], "stamp": present.get("stamp")}
         if text is None:
-            return self._collection.delete_one(same).deleted_count == 1
-        return self._collection.update_one(same, {"$set": {"value": text, "stamp": stamp}}).matched_count == 1
+            return self.collection.delete_one(same).deleted_count == 1
+        return self.collection.update_one(same, {"$set": {"value": text, "stamp": stamp}}).matched_count == 1
 
     def _value(self, key: str, document: Document | None) -> Any:
         if document is None:
@@ -100,7 +100,7 @@ class Records:
         except (ValueError, TypeError, KeyError) as error:
             raise StoreError(
                 f"the record {key!r} of experiment {self._exp_key} is damaged ({error}): delete {document['_id']} from "
-                f"collection {self._collection.name}"
+                f"collection {self.collection.name}"
             ) from error
 
     def _id(self, key: str) -> str:

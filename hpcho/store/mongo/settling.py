@@ -1,5 +1,7 @@
 """The writes to a claimed trial and what the controller moves, each on condition that the trial is as it was.
 
+Finished trials of a store that was lost are put back here too.
+
 When a connection breaks, a write may have been made or not. Its token is then kept: made again, the same call finds it
 in the document and returns as if it had been answered.
 """
@@ -13,12 +15,12 @@ from typing import TYPE_CHECKING, Any
 from bson import ObjectId
 
 from hpcho.errors import ClaimLost, StoreError
-from hpcho.store.mongo.documents import Kept, as_text, beats, now, owner_names, split, storable, utc
+from hpcho.store.mongo.documents import Kept, as_text, beats, new_document, now, owner_names, split, storable, utc
 from hpcho.store.rows import as_json
-from hpcho.trial import Report, Trial, TrialState
+from hpcho.trial import Draft, Report, Trial, TrialState
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from hpcho.store.change import Change
@@ -45,11 +47,15 @@ class Pending:
 
 
 class Settling:
-    """The writes of one store object. Errors are pymongo's own; the caller translates them."""
+    """The writes of one store object. Errors are pymongo's own; the caller translates them.
 
-    def __init__(self, jobs: Jobs, records: Records) -> None:
+    ``copy_place`` says where a copy of an attachment stays on disk; None: there is none.
+    """
+
+    def __init__(self, jobs: Jobs, records: Records, copy_place: Callable[[int, str], Path] | None = None) -> None:
         self._jobs = jobs
         self._records = records
+        self._copy_place = copy_place
         self._pending: dict[tuple[int, int, TrialState], Pending] = {}
         self._own: dict[int, Trial] = {}
 
@@ -90,26 +96,54 @@ class Settling:
         # After another error, which is no answer, the call is still pending.
         del self._pending[call]
         self._own.pop(trial.tid, None)
-        for source in sources.values():
-            with contextlib.suppress(OSError):  # tidying only: the trial has its own copy
-                source.unlink(missing_ok=True)
+        self._put_away(trial.tid, sources, pending.files)
         return done
+
+    def restore(self, trial: Trial, sources: Mapping[str, Path]) -> None:
+        """Insert a DONE trial with its files, unless one with its tid is there."""
+        if self._jobs.read(trial.tid, {"tid": 1}) is not None:
+            return
+        assert trial.result is not None
+        kept = split(trial.result, sources)
+        created = Draft(trial.vals, trial.origin)
+        document = new_document(created, trial.tid, self._jobs.exp_key, trial.created_at)
+        files = self._put(document["_id"], kept, sources)
+        try:
+            change = self._update(replace(trial, state=TrialState.NEW), trial, kept, Pending(files=files))["$set"]
+            _set(document, change | {"book_time": utc(trial.claimed_at or now())})
+            self._jobs.collection.insert_one(document)
+        except BaseException:
+            self._jobs.files.delete(files.values())
+            raise
+        self._put_away(trial.tid, sources, files)
 
     def _upload(self, trial: Trial, kept: Kept | None, sources: Mapping[str, Path]) -> Files:
         """Bring the files into GridFS; all of them or, with an error, none. Raises ClaimLost."""
+        if not sources and (kept is None or kept.file is None):
+            return {}
+        document = self._held(trial, Pending())
+        return {} if document is None else self._put(document["_id"], kept, sources)
+
+    def _put(self, document_id: ObjectId, kept: Kept | None, sources: Mapping[str, Path]) -> Files:
         wanted: dict[str | None, Path | bytes] = {None: kept.file} if kept is not None and kept.file is not None else {}
         wanted.update(sources.items())
         there: Files = {}
-        document = self._held(trial, Pending()) if wanted else None
-        if document is None:
-            return there
         try:
             for name, source in wanted.items():
-                there[name] = self._jobs.files.put(source, f"{document['_id']}_{as_text(name or 'hpcho.result')}")
+                there[name] = self._jobs.files.put(source, f"{document_id}_{as_text(name or 'hpcho.result')}")
         except BaseException:
             self._jobs.files.delete(there.values())
             raise
         return there
+
+    def _put_away(self, tid: int, sources: Mapping[str, Path], files: Files | None) -> None:
+        """The trial has its own copies of its files now: theirs stay where copies are looked for, or go."""
+        for name, source in sources.items():
+            with contextlib.suppress(OSError):
+                if self._copy_place is None or not files or name not in files:
+                    source.unlink(missing_ok=True)
+                else:
+                    self._jobs.files.place(files[name], source, self._copy_place(tid, name))
 
     def _write(self, trial: Trial, change: Change, kept: Kept | None, pending: Pending) -> Trial:
         """The trial as it is after the write. Raises ClaimLost."""
@@ -179,6 +213,13 @@ class Settling:
         if found is None:
             raise StoreError(f"trial {tid}: its document in `jobs` was removed meanwhile")
         return self._jobs.trial(found)
+
+
+def _set(document: Document, change: Mapping[str, Any]) -> None:
+    """What ``$set`` does, for the names with one dot that there are here."""
+    for name, value in change.items():
+        outer, _, inner = name.rpartition(".")
+        (document[outer] if outer else document)[inner] = value
 
 
 def _is_numbered(trial: Trial, done: Trial) -> bool:

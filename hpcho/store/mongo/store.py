@@ -6,17 +6,20 @@ batch may be there without the rest; made again after an error, the same call ad
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import tempfile
 import threading
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pymongo.errors import BulkWriteError
+from pymongo.errors import AutoReconnect, BulkWriteError
 
 from hpcho.errors import StoreError
+from hpcho.store.address import Address
 from hpcho.store.base import ANY
 from hpcho.store.change import failed, finished, moved, released, running
 from hpcho.store.files import file_name
@@ -33,7 +36,7 @@ from hpcho.store.rows import as_json
 from hpcho.trial import TrialState
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from bson import ObjectId
 
@@ -44,41 +47,75 @@ if TYPE_CHECKING:
 __all__ = ["MongoStore", "connect"]
 
 DUPLICATE = 11000
+RECORDS = "hpcho_records"
 
 
 def connect(
-    url: str, password: str | None = None, *, exp_key: str | None, jobdir: JobDir | None = None, prepare: bool = True
+    url: str,
+    password: str | None = None,
+    *,
+    exp_key: str | None,
+    jobdir: JobDir | None = None,
+    prepare: bool = True,
+    find: Callable[[], Address] | None = None,
 ) -> MongoStore:
     """Open experiment ``exp_key`` in the database that ``url`` names; the caller closes it.
 
     ``password`` goes with the user in the URL. Attachments that are asked for are copied to ``jobdir``, or else to a
     temporary folder that goes when the store is closed. ``prepare=False`` leaves indexes alone, for looking into a
-    database that others have made. Raises UsageError for a wrong URL, StoreError.
+    database that others have made. Whenever the server does not answer, ``find`` is asked for its address: it may be
+    at another place by then. Raises UsageError for a wrong URL, StoreError.
     """
     connection = connected(url, password)
     try:
-        return MongoStore(connection, exp_key, jobdir, prepare=prepare)
+        moves = None if find is None else Moves(Address(url, password), find)
+        return MongoStore(connection, exp_key, jobdir, prepare=prepare, moves=moves)
     except BaseException:
         connection.client.close()
         raise
+
+
+@dataclass
+class Moves:
+    """Where a server is, and how one finds out whether it is elsewhere now."""
+
+    address: Address
+    find: Callable[[], Address]
+
+    def look(self) -> Connection | None:
+        """A connection to it at its new address; None where it has none, or does not answer there either."""
+        with contextlib.suppress(StoreError):
+            address = self.find()
+            if address != self.address:
+                connection = connected(address.url, address.password)
+                self.address = address
+                return connection
+        return None
 
 
 class MongoStore:
     """One experiment's trials in a MongoDB. It takes over ``connection`` and closes it."""
 
     def __init__(
-        self, connection: Connection, exp_key: str | None, jobdir: JobDir | None = None, *, prepare: bool = True
+        self,
+        connection: Connection,
+        exp_key: str | None,
+        jobdir: JobDir | None = None,
+        *,
+        prepare: bool = True,
+        moves: Moves | None = None,
     ) -> None:
         """Raises StoreError; the connection is the caller's then."""
         self.connection = connection
+        self._moves = moves
         self._jobdir = jobdir
         self._folder: Path | None = None
         self._home = (os.getpid(), threading.get_ident())
         self._files = GridFiles(connection.database)
-        self._records = Records(connection.database["hpcho_records"], exp_key)
+        self._records = Records(connection.database[RECORDS], exp_key)
         self._jobs = Jobs(connection, exp_key, self._files)
         self._claims = Claims(self._jobs)
-        self._settling = Settling(self._jobs, self._records)
+        self._settling = Settling(self._jobs, self._records, None if jobdir is None else self._copy)
         self._follower = Follower(self._jobs.collection, exp_key, self._records.announced)
         self._batch: tuple[str, list[Document]] | None = None
         if prepare:
@@ -165,7 +202,7 @@ class MongoStore:
             if name not in ids:
                 others = ", ".join(ids) or "none"
                 raise KeyError(f"{name}: trial {tid} has no attachment of this name; it has: {others}")
-            path = self._copies(tid) / file_name(name)
+            path = self._copy(tid, name)
             if not self._files.fetch(ids[name], path):
                 raise KeyError(f"{name}: this attachment of trial {tid} was cleared away; see `keep:`")
             return path
@@ -175,6 +212,16 @@ class MongoStore:
         with self._asking():
             self._files.delete((self._attached(tid) or {}).values())
         shutil.rmtree(self._copies(tid), ignore_errors=True)
+
+    def restore(self, trial: Trial, files: Mapping[str, Path] | None = None) -> None:
+        """Put a DONE trial of an earlier store back as it was, unless one with its tid is there."""
+        with self._asking():
+            self._settling.restore(trial, files or {})
+
+    def skip(self, tid: int) -> None:
+        """Have all later tids be larger than ``tid``."""
+        with self._asking():
+            layout.skip_tids(self.connection.database, tid)
 
     def get(self, key: str) -> Any:
         """A record, or None."""
@@ -200,8 +247,23 @@ class MongoStore:
                 f"{self.connection.place}: opened by another thread, or before a fork: a store belongs to the thread "
                 "that opened it; open one in each"
             )
-        with explained(self.connection.place):
-            yield
+        try:
+            with explained(self.connection.place):
+                yield
+        except StoreError as error:
+            if self._moves is not None and isinstance(error.__cause__, AutoReconnect):
+                self._move(self._moves.look())
+            raise
+
+    def _move(self, connection: Connection | None) -> None:
+        """Go on with another connection, if there is one; what was not answered is asked about there."""
+        if connection is None:
+            return
+        self.connection.client.close()
+        self.connection = connection
+        self._jobs.use(connection)
+        self._records.collection = connection.database[RECORDS]
+        self._follower.jobs = self._jobs.collection
 
     def _insert(self, documents: list[Document], *, ordered: bool) -> None:
         try:
@@ -219,6 +281,10 @@ class MongoStore:
         assert result is not None
         ids = [file_id for _, file_id in found.get("_attachments", ())]
         return dict(zip(result.attachments, ids, strict=True))
+
+    def _copy(self, tid: int, name: str) -> Path:
+        """Where a copy of an attachment is, or would be."""
+        return self._copies(tid) / file_name(name)
 
     def _copies(self, tid: int) -> Path:
         if self._jobdir is not None:

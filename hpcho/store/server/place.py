@@ -110,6 +110,8 @@ class Files:
     @property
     def _provisioned(self) -> dict[str, Any] | None:
         path = self.place / "provisioned.json"
+        if not (self.place / "db").is_dir():
+            return None  # the data were lost, or moved away
         try:
             found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
