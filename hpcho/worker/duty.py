@@ -36,7 +36,7 @@ class Pace:
 
 NEAR = Pace(0.1, 0.1, 0.05, 0.05)
 """For a database on this machine's disk: reading it for each of a thousand trials a second would be no use."""
-SERVER = Pace(0.1, 0.56, 1.0, 5.0)
+SERVER = Pace(0.08, 0.56, 1.0, 5.0)
 """For one that a thousand workers share: two questions a second from each that is idle, and a new trial waits for
 little more than half a second."""
 

@@ -97,7 +97,10 @@ class Follower:
 
     def since(self, cursor: Cursor) -> tuple[Cursor, list[Document]]:
         """The documents that changed since ``cursor``, and the next cursor."""
-        marks = {document["tid"]: _mark(document) for document in self._find({"state": 1}, MARK)}
+        # What runs was seen running or new, or was announced, or has just come: the rest need not be looked through.
+        first = min((*cursor.running, *cursor.new[:1], *cursor.tids.gaps, *cursor.awaited), default=cursor.tids.highest)
+        running = {"state": 1, "tid": {"$gte": first}}
+        marks = {document["tid"]: _mark(document) for document in self._find(running, MARK)}
         # After the scan: what is claimed meanwhile is in the one or in the other.
         arrived = self._find({"tid": {"$gt": cursor.tids.highest}})
         last, announced = self._announced()
