@@ -8,7 +8,8 @@
     │   ├── ObjectiveLoadError           the objective cannot be loaded
     │   └── ResumeError                  the stored experiment is not the one in the YAML
     ├── StoreError              exit 3   the store cannot be reached or is damaged
-    │   └── StoreFull                    no room: disk or quota
+    │   ├── StoreFull                    no room: disk or quota
+    │   └── StoreLost                    it is there and empty, though trials were in it
     ├── LauncherError           exit 4   SLURM, ssh, the container or a local process refused
     ├── RunFailed               exit 1   ended by its failures, or without a usable trial
     ├── ClaimLost                        a write by a worker that no longer owns the trial (never reaches a user)
@@ -39,6 +40,7 @@ __all__ = [
     "SpaceError",
     "StoreError",
     "StoreFull",
+    "StoreLost",
     "UsageError",
 ]
 
@@ -115,6 +117,10 @@ class StoreError(HpchoError):
 
 class StoreFull(StoreError):
     """The store has no room: the disk or a quota is full. Nothing was lost; try again when there is room."""
+
+
+class StoreLost(StoreError):
+    """The store is empty, though there were trials in it. Waiting does not help; ``hpcho run`` may rebuild it."""
 
 
 class LauncherError(HpchoError):

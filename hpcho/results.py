@@ -40,6 +40,12 @@ class Late:
     version: int
     result: Result
     files: Mapping[str, Path] = field(default_factory=dict)
+    vals: Mapping[str, list[Any]] | None = None
+    """The trial's point; None where it was not noted."""
+
+    def answers(self, trial: Trial) -> bool:
+        """Whether it is this trial's: of a store that was lost there may be another trial's with the same tid."""
+        return self.vals is None or self.vals == {label: list(values) for label, values in trial.vals.items()}
 
 
 def save(folder: Path, trial: Trial, result: Result, files: Mapping[str, Path], *, synced: bool = True) -> Late:
@@ -52,7 +58,8 @@ def save(folder: Path, trial: Trial, result: Result, files: Mapping[str, Path], 
     version = trial.version
     moved = _move(files, folder / f"late-{version}")
     names = {name: path.name for name, path in moved.items()}
-    document = {"version": version, "result": result.to_json(), "files": names, "trial": _facts(trial)}
+    facts = _facts(trial)
+    document = {"version": version, "result": result.to_json(), "files": names, "trial": facts}
     draft = folder / f".late-{version}.{os.getpid()}"
     with draft.open("w", encoding="utf-8") as file:
         json.dump(document, file)
@@ -60,7 +67,7 @@ def save(folder: Path, trial: Trial, result: Result, files: Mapping[str, Path], 
             file.flush()
             os.fsync(file.fileno())
     draft.replace(folder / f"late-{version}.json")
-    return Late(version, result, moved)
+    return Late(version, result, moved, facts["vals"])
 
 
 def sync(folder: Path, late: Late) -> None:
@@ -78,7 +85,9 @@ def load(folder: Path) -> list[Late]:
         if read is not None:
             document, result = read
             files = {name: path.with_suffix("") / place for name, place in document["files"].items()}
-            found.append(Late(document["version"], result, files))
+            facts = document.get("trial")
+            vals = facts.get("vals") if isinstance(facts, dict) else None
+            found.append(Late(document["version"], result, files, vals))
     return sorted(found, key=lambda late: late.version)
 
 

@@ -56,6 +56,20 @@ class Ledger:
                 self.trials[place] = trial
             self._count(trial, +1)
 
+    def forget(self, tids: Iterable[int]) -> list[int]:
+        """Leave trials out again that other hands have damaged or removed; the tids of those that were here.
+
+        What the best one was, and the errors shown last, stay.
+        """
+        forgotten = []
+        for place in sorted((self._place[tid] for tid in tids if tid in self._place), reverse=True):
+            trial = self.trials.pop(place)
+            self._count(trial, -1)
+            del self._place[trial.tid]
+            self._place.update((other.tid, i) for i, other in enumerate(self.trials[place:], place))
+            forgotten.append(trial.tid)
+        return forgotten
+
     def _insert(self, trial: Trial) -> None:
         """At its place by tid: nearly always the last, unless another process has added trials at the same time."""
         place = bisect.bisect(self.trials, trial.tid, key=lambda other: other.tid)

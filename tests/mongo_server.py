@@ -17,6 +17,8 @@ from urllib.parse import urlsplit
 import pymongo
 import pytest
 
+from hpcho.store.administration import make_tables
+
 URL = "HPCHO_TEST_MONGO_URL"
 OURS = "HPCHO_TEST_MONGO_IS_OURS"
 PATIENCE_S = 30
@@ -62,7 +64,10 @@ def drop(folder):
 
 
 class Server:
-    """A ``secantusd-py`` with one user, journalled writes and its data in ``folder``; it may be killed and started."""
+    """A ``secantusd-py`` with one user, journalled writes and its data in ``folder``; it may be killed and started.
+
+    All of its tables are there from the beginning: killed while it makes one, it would not start again.
+    """
 
     def __init__(self, folder):
         self.folder = folder
@@ -75,6 +80,7 @@ class Server:
         self._start()
         with pymongo.MongoClient(self.url(user=""), serverSelectionTimeoutMS=PATIENCE_S * 1000) as client:
             client.admin.command("createUser", "test", pwd="secret", roles=[{"role": "root", "db": "admin"}])
+        make_tables(self.url(user=""))
         self.stop()
         self.start()
 

@@ -11,6 +11,9 @@ __all__ = [
     "ExperimentOrDatabase",
     "ExperimentOrJobDir",
     "ExperimentPath",
+    "IdleExit",
+    "MaxTrials",
+    "MongoUrl",
     "PasswordFile",
     "Settings",
 ]
@@ -39,6 +42,24 @@ ExpKey = Annotated[
 PasswordFile = Annotated[
     Path | None,
     typer.Option("--password-file", metavar="FILE", help="Holds the database's password.", show_default=False),
+]
+
+MaxTrials = Annotated[
+    int | None, typer.Option("--max-trials", min=1, metavar="N", help="Leave after N trials.", show_default=False)
+]
+
+IdleExit = Annotated[
+    float | None,
+    typer.Option(
+        "--idle-exit", min=0, metavar="SECONDS", help="Leave after so long without a trial.", show_default=False
+    ),
+]
+
+MongoUrl = Annotated[
+    str | None,
+    typer.Option(
+        "--mongo-url", metavar="URL", help="Serve hyperopt's own fmin on this database instead.", show_default=False
+    ),
 ]
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document instead.")]

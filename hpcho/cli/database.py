@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from hpcho.experiment.schema import Experiment
     from hpcho.store.stock import Entrance
 
-__all__ = ["is_url", "open_database", "serve_fmin"]
+__all__ = ["is_url", "open_database", "serve_fmin", "tell_of_leaving"]
 
 
 def is_url(place: str) -> bool:
@@ -78,7 +79,13 @@ def serve_fmin(
         Path.cwd(),
         max_trials=max_trials,
         idle_exit_s=idle_exit_s,
+        tell=tell_of_leaving,
     )
+
+
+def tell_of_leaving(reason: str) -> None:
+    """Why a worker that was started by hand comes to its end."""
+    print(f"hpcho: the worker leaves: {reason}", file=sys.stderr)  # noqa: T201 - stdout is for answers
 
 
 def _entrance(url: str) -> Entrance:

@@ -93,6 +93,7 @@ def open_run(path: Path) -> Iterator[Run]:
     when the YAML has been edited since. Raises UsageError when there was no run yet, StoreError.
     """
     from hpcho import objective, space  # noqa: PLC0415 - as in open_experiment
+    from hpcho.controller import check_not_lost  # noqa: PLC0415 - as in open_experiment
     from hpcho.experiment.schema import Experiment  # noqa: PLC0415 - as in open_experiment
     from hpcho.store import attend, open_store  # noqa: PLC0415 - as in open_experiment
 
@@ -103,6 +104,7 @@ def open_run(path: Path) -> Iterator[Run]:
     experiment = Experiment.model_validate_json(json.dumps(record["experiment"]))
     built = space.build(experiment.space, objective.templates(experiment.objective, jobdir.source))
     with attend(jobdir), closing(open_store(jobdir)) as store:
+        check_not_lost(store, jobdir)
         yield Run(experiment, jobdir, record, built, store)
 
 

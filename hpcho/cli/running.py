@@ -5,7 +5,16 @@ from typing import Annotated
 
 import typer
 
-from hpcho.cli.arguments import ExperimentOrJobDir, ExperimentPath, ExpKey, PasswordFile, Settings
+from hpcho.cli.arguments import (
+    ExperimentOrJobDir,
+    ExperimentPath,
+    ExpKey,
+    IdleExit,
+    MaxTrials,
+    MongoUrl,
+    PasswordFile,
+    Settings,
+)
 
 __all__ = ["run", "stop", "worker"]
 
@@ -46,21 +55,9 @@ def worker(
         Path | None,
         typer.Argument(metavar="EXPERIMENT", help="The YAML file, or the job directory.", show_default=False),
     ] = None,
-    max_trials: Annotated[
-        int | None, typer.Option("--max-trials", min=1, metavar="N", help="Leave after N trials.", show_default=False)
-    ] = None,
-    idle_exit: Annotated[
-        float | None,
-        typer.Option(
-            "--idle-exit", min=0, metavar="SECONDS", help="Leave after so long without a trial.", show_default=False
-        ),
-    ] = None,
-    mongo_url: Annotated[
-        str | None,
-        typer.Option(
-            "--mongo-url", metavar="URL", help="Serve hyperopt's own fmin on this database instead.", show_default=False
-        ),
-    ] = None,
+    max_trials: MaxTrials = None,
+    idle_exit: IdleExit = None,
+    mongo_url: MongoUrl = None,
     exp_key: ExpKey = None,
     password_file: PasswordFile = None,
     trust_pickle: Annotated[
@@ -72,6 +69,7 @@ def worker(
     It works anywhere that sees the job directory. With --mongo-url it is a worker of a script that calls hyperopt's
     fmin with MongoTrials; it looks for the script's modules in the present folder, and keeps logs below KEY in it.
     """
+    from hpcho.cli.database import serve_fmin, tell_of_leaving  # noqa: PLC0415 - as in run
     from hpcho.cli.opening import find_job_dir  # noqa: PLC0415 - as in run
     from hpcho.errors import UsageError  # noqa: PLC0415
     from hpcho.worker import serve  # noqa: PLC0415
@@ -79,8 +77,6 @@ def worker(
     if (experiment is None) == (mongo_url is None):
         raise UsageError("name the EXPERIMENT to work for, or a database that hyperopt's fmin uses: --mongo-url URL")
     if mongo_url is not None:
-        from hpcho.cli.database import serve_fmin  # noqa: PLC0415 - as in run
-
         return serve_fmin(
             mongo_url,
             exp_key,
@@ -95,4 +91,4 @@ def worker(
     jobdir = find_job_dir(experiment)
     if jobdir.read_record() is None:
         raise UsageError(f"{experiment}: no run yet: `hpcho run {experiment}` starts one, and workers join it")
-    return serve(jobdir, max_trials=max_trials, idle_exit_s=idle_exit)
+    return serve(jobdir, max_trials=max_trials, idle_exit_s=idle_exit, tell=tell_of_leaving)

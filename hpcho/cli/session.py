@@ -17,7 +17,7 @@ from hpcho import samplers
 from hpcho import standing as standings
 from hpcho.cli.output import number, say, seconds
 from hpcho.cli.progress import best_words, open_progress
-from hpcho.errors import Interrupted, ResumeError, StoreError, StoreFull
+from hpcho.errors import Interrupted, ResumeError, StoreError, StoreFull, StoreLost
 from hpcho.launchers.local import LocalLauncher
 from hpcho.launchers.none import NoLauncher
 from hpcho.trial import Owner
@@ -101,6 +101,8 @@ class Session:
         while True:
             busy = False
             try:
+                if self._full:
+                    self._service.look()  # not a step before there is room
                 end, busy = self._step()
                 now = time.monotonic()
                 if end is not None or now - shown_at >= SHOW_EVERY_S:
@@ -120,13 +122,15 @@ class Session:
     def _step(self) -> tuple[control.End | None, bool]:
         try:
             if not self._seat.keep():
+                control.check_not_lost(self._store, self._opened.jobdir)
                 raise ResumeError("another `hpcho run` has taken over; this one ends")
             end = self._controller.step()
         except StoreFull as error:
-            if not self._full:
-                self._progress.note(f"waiting: {error}")
-            self._full = True
+            self._tell_of_waiting(error)
             return None, False
+        except StoreLost:
+            control.check_not_lost(self._store, self._opened.jobdir)
+            raise
         if self._full:
             self._full = False
             self._progress.note("there is room again: going on")
@@ -139,10 +143,14 @@ class Session:
         """The store is away: wait for it where that makes sense. Raises what it said, or Interrupted."""
         if self._signals.count > self._heard:
             raise Interrupted(f"interrupted while the store was away ({error}); `hpcho run {self._path}` goes on")
-        self._service.bear(error)
-        if not self._away:
+        self._tell_of_waiting(self._service.bear(error))
+
+    def _tell_of_waiting(self, error: StoreError) -> None:
+        """Say once what is waited for."""
+        is_full = isinstance(error, StoreFull)
+        if not (self._full if is_full else self._full or self._away):
             self._progress.note(f"waiting: {error}")
-        self._away = True
+        self._full, self._away = self._full or is_full, self._away or not is_full
 
     def _tell_of_failures(self) -> None:
         """The first failure of each cause, in its own last line: what is wrong shows long before the run ends."""
@@ -203,6 +211,7 @@ def look_on(path: Path, opened: Opened, store: TrialStore, service: Service) -> 
                     cursor, changed = store.changes(cursor)
                     ledger.apply(changed)
                     standing = standings.read(opened.experiment.name, opened.space, store, ledger)
+                    service.look()
                 except StoreError as error:
                     service.bear(error)
                     continue

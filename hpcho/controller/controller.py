@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from hpcho import results
 from hpcho.controller.keep import Keeper
-from hpcho.errors import ClaimLost
+from hpcho.errors import ClaimLost, StoreLost
 from hpcho.retries import may_retry
 from hpcho.standing import Ledger
 from hpcho.trial import Cause, Draft, Failure, Trial, TrialState
@@ -84,9 +84,11 @@ class Controller:
         self._keeper = Keeper(jobdir, store, experiment.keep.best)
         self._cursor: Any = None
         self._beats: dict[int, tuple[int, int, float]] = {}
+        self._listened_s, self._listened_at = 0.0, time.monotonic()
         self._unheard: set[int] = set()
         self._ending: tuple[End, float] | None = None
         self._obeyed: dict[str, Any] | None = None
+        self._identity = store.get("identity")
         self._elapsed_s = float((store.get("clock") or {}).get("elapsed_s", 0.0))
         self._ticked_at = self._recorded_at = time.monotonic()
         self._refresh()
@@ -159,9 +161,15 @@ class Controller:
 
     def _refresh(self) -> list[Trial]:
         self._cursor, changed = self._store.changes(self._cursor)
+        # While the store is away nobody can be heard: of such a time one heartbeat counts.
+        now = time.monotonic()
+        self._listened_s += min(now - self._listened_at, self.experiment.trial.heartbeat_s)
+        self._listened_at = now
         if changed:
             self.ledger.apply(changed)
             self._keeper.apply(changed)
+        for tid in self.ledger.forget(self._store.unreadable):
+            log.warning("trial %d is left out from now on: what the store has of it was damaged, or is gone", tid)
         return changed
 
     # -- trials whose worker is gone -------------------------------------------------------------------------------
@@ -181,12 +189,11 @@ class Controller:
 
     def _silence(self, trial: Trial) -> Failure | None:
         """A failure when the heartbeat has not counted up for LOST_BEATS, by this process's own stopwatch."""
-        now = time.monotonic()
         seen = self._beats.get(trial.tid)
         if seen is None or seen[:2] != (trial.version, trial.beat):
-            self._beats[trial.tid] = (trial.version, trial.beat, now)
+            self._beats[trial.tid] = (trial.version, trial.beat, self._listened_s)
             return None
-        silent_s = now - seen[2]
+        silent_s = self._listened_s - seen[2]
         if silent_s < LOST_BEATS * self.experiment.trial.heartbeat_s or trial.owner is None:
             return None
         if trial.owner.is_silent:
@@ -206,11 +213,13 @@ class Controller:
                 self._adopt(trial)
 
     def _has_late_result(self, trial: Trial) -> bool:
-        return bool(results.load(self._jobdir.trial(trial.tid)))
+        return any(found.answers(trial) for found in results.load(self._jobdir.trial(trial.tid)))
 
     def _adopt(self, trial: Trial) -> None:
         folder = self._jobdir.trial(trial.tid)
         for found in results.load(folder):
+            if not found.answers(trial):
+                continue
             log.warning("trial %d: adopting a result that was delivered late", trial.tid)
             if self._move(trial, TrialState.DONE, result=found.result, files=found.files):
                 results.settle(folder, found.version)
@@ -245,6 +254,8 @@ class Controller:
         n = int(min(self._wanted(), self._room()))
         if n < 1:
             return
+        if self._store.get("identity") != self._identity:
+            raise StoreLost("the store does not know this run any more")  # new trials would have the tids of old ones
         drafts = self._points[:n] or [Draft(vals) for vals in self._sampler.suggest(self.ledger.trials, n, self._seed)]
         self.ledger.apply(self._store.add(drafts))
         del self._points[:n]

@@ -28,7 +28,7 @@ def load(path: Path, settings: Sequence[str] = ()) -> tuple[Experiment, Source]:
     data, source, problems = read(path)
     data, applied, more = set_options.apply(data, settings)
     source = replace(source, settings=tuple(applied))
-    flaws = list(_missing_files(data, path.parent))
+    flaws = list(_missing_files(data, path))
     experiment = None
     try:
         experiment = Experiment.model_validate(data)
@@ -40,7 +40,7 @@ def load(path: Path, settings: Sequence[str] = ()) -> tuple[Experiment, Source]:
     return experiment, source
 
 
-def _missing_files(data: Mapping[str, Any], folder: Path) -> Iterator[Flaw]:
+def _missing_files(data: Mapping[str, Any], yaml: Path) -> Iterator[Flaw]:
     """What the objective names beside the YAML and is not there."""
     objective = data.get("objective")
     if not isinstance(objective, Mapping):
@@ -50,12 +50,13 @@ def _missing_files(data: Mapping[str, Any], folder: Path) -> Iterator[Flaw]:
         if not isinstance(text, str):
             continue
         call = (text, "") if key == "hyperas" else split_call(text)
-        message = _missing_file(call[0], folder) if call and (key == "hyperas" or call[0].endswith(".py")) else None
+        message = _missing_file(call[0], yaml) if call and (key == "hyperas" or call[0].endswith(".py")) else None
         if message:
             yield Flaw(("objective", key), message)
 
 
-def _missing_file(file: str, folder: Path) -> str | None:
+def _missing_file(file: str, yaml: Path) -> str | None:
+    folder, target = yaml.parent, yaml.resolve()
     path = folder / file
     if Path(file).is_absolute() or ".." in Path(file).parts:
         return (
@@ -63,6 +64,8 @@ def _missing_file(file: str, folder: Path) -> str | None:
         )
     if path.is_file():
         return None
+    if yaml.is_symlink() and (target.parent / file).is_file():
+        return f"there is no file {file} in {folder}: {yaml.name} is a link there, so name {target} itself"
     try:
         names = sorted(entry.name for entry in path.parent.iterdir() if entry.suffix == ".py")
     except OSError:

@@ -50,15 +50,23 @@ class Link:
 
     def answers(self) -> bool:
         """Whether the server answers, and to this password. Raises StoreError when it refuses the password."""
+        return self._ask() == "well"
+
+    def is_broken(self) -> bool:
+        """Whether it has an error for an answer: it comes up or goes down, or has lost its disk. Raises StoreError."""
+        return self._ask() == "broken"
+
+    def _ask(self) -> str:
+        """What the server has to say to a question for which it looks at its data: a mere ping needs none."""
         try:
-            self._client.admin.command("ping")
+            self._client[DATABASE]["job_ids"].find_one({}, {"_id": 1})
         except ConnectionFailure:
-            return False
+            return "away"
         except OperationFailure as error:
             if error.code == AUTHENTICATION_FAILED:
                 raise StoreError(f"{self.address.url}: the server refuses the password") from None
-            return False  # a server that is just coming up or going down
-        return True
+            return "broken"
+        return "well"
 
     def close(self) -> None:
         """Hang up."""

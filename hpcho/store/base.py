@@ -44,6 +44,7 @@ from hpcho.trial import Draft, Failure, Owner, Report, Result, Trial, TrialState
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from collections.abc import Set as AbstractSet
     from pathlib import Path
 
 __all__ = ["ANY", "MOVES", "Restorable", "TrialStore"]
@@ -68,6 +69,13 @@ MOVES = frozenset(
 
 class TrialStore(Protocol):
     """Keeps an experiment's trials, their files and a few records about the run."""
+
+    @property
+    def unreadable(self) -> AbstractSet[int]:
+        """The tids that ``changes`` has left out so far: other hands have damaged those trials' data, or removed them.
+
+        It may hold tids that were never trials.
+        """
 
     def add(self, drafts: Sequence[Draft]) -> list[Trial]:
         """Add new trials, all or none. Their tids are consecutive and larger than every earlier one."""

@@ -62,7 +62,7 @@ class SqliteStore:
         """Open the file ``database``; ``create``: make it if it is not there. Raises StoreError, StoreFull."""
         self._jobdir = jobdir
         self._database = Database(database, schema=SCHEMA, version=FORMAT, create=create)
-        self._warned: set[int] = set()
+        self.unreadable: set[int] = set()
 
     def add(self, drafts: Sequence[Draft]) -> list[Trial]:
         """Add new trials, in one transaction."""
@@ -224,8 +224,8 @@ class SqliteStore:
         try:
             return as_trial(row, reports)
         except StoreError as error:
-            if row[0] not in self._warned:
-                self._warned.add(row[0])
+            if row[0] not in self.unreadable:
+                self.unreadable.add(row[0])
                 log.warning("%s: %s; this trial is left out", self._database.path, error)
             return None
 

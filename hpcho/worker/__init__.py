@@ -21,20 +21,27 @@ __all__ = ["serve", "serve_fmin"]
 
 
 def serve(
-    jobdir: JobDir, *, lifeline: int | None = None, max_trials: int | None = None, idle_exit_s: float | None = None
+    jobdir: JobDir,
+    *,
+    lifeline: int | None = None,
+    max_trials: int | None = None,
+    idle_exit_s: float | None = None,
+    tell: Callable[[str], None] | None = None,
 ) -> int:
     """Be one worker of the experiment in ``jobdir`` until there is a reason to leave; returns an exit code.
 
     It leaves after ``max_trials`` trials, after ``idle_exit_s`` seconds without one, when the file descriptor
     ``lifeline`` reads its end (whoever held the other end is gone: the running trial is finished first), when the run
     is stopped, and on SIGTERM, SIGINT, SIGHUP or SIGUSR2 (the running trial is given back). Takes over those signals
-    and SIGCHLD meanwhile, so it must be called in the main thread. 0: nothing is left undone; 3: the store was away
-    when a trial's end had to be written. Raises UsageError and StoreError before it has claimed anything.
+    and SIGCHLD meanwhile, so it must be called in the main thread. ``tell`` hears why it leaves. 0: nothing is left
+    undone; 3: the store was away when a trial's end had to be written. Raises UsageError and StoreError before it has
+    claimed anything.
     """
     from hpcho.worker.duty import ExperimentDuty  # noqa: PLC0415 - the child imports this package and must stay light
     from hpcho.worker.parent import Worker  # noqa: PLC0415 - as above
 
-    return Worker(ExperimentDuty(jobdir), lifeline=lifeline, max_trials=max_trials, idle_exit_s=idle_exit_s).run()
+    duty = ExperimentDuty(jobdir)
+    return Worker(duty, lifeline=lifeline, max_trials=max_trials, idle_exit_s=idle_exit_s, tell=tell).run()
 
 
 def serve_fmin(
@@ -45,6 +52,7 @@ def serve_fmin(
     *,
     max_trials: int | None = None,
     idle_exit_s: float | None = None,
+    tell: Callable[[str], None] | None = None,
 ) -> int:
     """The same for hyperopt's own ``fmin``, whose objective is unpickled from the database: that runs what is in it.
 
@@ -55,4 +63,4 @@ def serve_fmin(
     from hpcho.worker.parent import Worker  # noqa: PLC0415 - as in serve
 
     with closing(FminDuty(connect, exp_key, jobdir, source)) as duty:
-        return Worker(duty, lifeline=None, max_trials=max_trials, idle_exit_s=idle_exit_s).run()
+        return Worker(duty, lifeline=None, max_trials=max_trials, idle_exit_s=idle_exit_s, tell=tell).run()

@@ -27,6 +27,8 @@ log = logging.getLogger(__name__)
 
 FIRST_PAUSE_S = 0.2
 LONGEST_PAUSE_S = 30.0
+LONGEST_PAUSE_BEATS = 2.0
+"""The same in heartbeats: of a worker that says nothing for more of them, the controller takes the trial back."""
 STOPPED_S = 5.0
 """How long a worker that was told to stop goes on trying before it leaves."""
 ORPHAN_S = 60.0
@@ -36,12 +38,15 @@ ORPHAN_S = 60.0
 class Delivery:
     """Delivers outcomes, one after another: no trial is claimed meanwhile, and signals and the lifeline are heeded."""
 
-    def __init__(self, store: TrialStore, retries: Retries, events: Events, *, disk_first: bool) -> None:
+    def __init__(
+        self, store: TrialStore, retries: Retries, events: Events, *, disk_first: bool, heartbeat_s: float
+    ) -> None:
         """``disk_first``: a result is in the trial's folder before the store hears of it, and stays there."""
         self._store = store
         self._retries = retries
         self._events = events
         self._disk_first = disk_first
+        self._longest_pause_s = min(LONGEST_PAUSE_S, LONGEST_PAUSE_BEATS * heartbeat_s)
 
     def deliver(self, trial: Trial, folder: Path, outcome: Outcome) -> bool:
         """Write ``outcome`` to the store; False when the worker has to leave before it could.
@@ -72,7 +77,7 @@ class Delivery:
                 log.error("trial %d: leaving, though its end is not stored", trial.tid)
                 return False
             self._events.wait(pause_s)
-            pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
+            pause_s = min(pause_s * 2, self._longest_pause_s)
 
     def _write(self, trial: Trial, parcel: _Parcel) -> None:
         if parcel.reports:

@@ -22,6 +22,7 @@ from hpcho.worker.warm import Warm
 from hpcho.worker.watch import Outcome, Watch
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
     from hpcho.store import TrialStore
@@ -44,8 +45,17 @@ IDLE_S = 10.0
 class Worker:
     """One worker; see ``hpcho.worker.serve``. Raises UsageError, StoreError."""
 
-    def __init__(self, duty: Duty, *, lifeline: int | None, max_trials: int | None, idle_exit_s: float | None) -> None:
+    def __init__(
+        self,
+        duty: Duty,
+        *,
+        lifeline: int | None,
+        max_trials: int | None,
+        idle_exit_s: float | None,
+        tell: Callable[[str], None] | None,
+    ) -> None:
         self._duty = duty
+        self._tell = tell
         self._jobdir = duty.jobdir
         self._owner = Owner.here()
         self._grace_s = float(os.environ.get("HPCHO_GRACE_S") or GRACE_S)
@@ -70,7 +80,9 @@ class Worker:
 
     def _serve(self, store: TrialStore, warm: Warm) -> int:
         control = Control(store)
-        delivery = Delivery(store, self._duty.retries, self._events, disk_first=self._duty.disk_first)
+        duty = self._duty
+        beat_s = duty.trial.heartbeat_s
+        delivery = Delivery(store, duty.retries, self._events, disk_first=duty.disk_first, heartbeat_s=beat_s)
         pause_s = SHORTEST_IDLE_S
         while (reason := self._reason_to_leave(control, warm)) is None:
             objective = self._objective(store)
@@ -94,13 +106,19 @@ class Worker:
             else:
                 outcome = Outcome()  # a stop came, or another objective, after what is known here: back with it
             if not delivery.deliver(trial, self._jobdir.trial(trial.tid), outcome):
+                self._leave(f"the store is away, and has not heard how trial {trial.tid} ended")
                 return StoreError.exit_code
             warm.rest()
             self._idle_since = time.monotonic()
             if self._left is not None:
                 self._left -= 1
-        log.info("worker %s leaves: %s", self._owner, reason)
+        self._leave(reason)
         return 0
+
+    def _leave(self, reason: str) -> None:
+        log.info("worker %s leaves: %s", self._owner, reason)
+        if self._tell is not None:
+            self._tell(reason)
 
     def _call(self, control: Control, warm: Warm) -> str | None:
         """Who calls the worker away, if anybody does."""
@@ -109,7 +127,7 @@ class Worker:
         if self._events.stops:
             return f"it got {self._events.stop_name}"
         if control.is_stop:
-            return "the run is to stop"
+            return "the run was stopped; `hpcho run` goes on"
         return None if self._events.has_lifeline else "whoever started it is gone"
 
     def _reason_to_leave(self, control: Control, warm: Warm) -> str | None:
@@ -138,11 +156,16 @@ class Worker:
 
     def _claim(self, store: TrialStore) -> Trial | None:
         try:
-            return store.claim(self._owner)
+            trial = store.claim(self._owner)
         except StoreError as error:
             log.warning("no trial can be claimed for now: %s", error)
             self._events.wait(TROUBLE_S)
             return None
+        if trial is not None and self._duty.disk_first:
+            # Were the store lost now, the folder would keep the number from being given to another trial.
+            with contextlib.suppress(OSError):  # on a full disk the result will wait for room
+                self._jobdir.trial(trial.tid).mkdir(parents=True, exist_ok=True)
+        return trial
 
     def _evaluate(self, trial: Trial, store: TrialStore, warm: Warm, control: Control) -> Outcome:
         if warm.unloadable is not None:

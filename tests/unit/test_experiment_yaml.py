@@ -132,5 +132,19 @@ def test_a_missing_file_is_told_with_its_neighbour(tmp_path):
     assert said(tmp_path / "no" / "x.yaml").endswith(f"there is no such file, nor its folder {tmp_path / 'no'}")
 
 
+def test_files_are_looked_for_beside_the_link_that_a_yaml_may_be(tmp_path):
+    (tmp_path / "shared").mkdir()
+    real = tmp_path / "shared" / "experiment.yaml"
+    real.write_text("name: a\nobjective: {python: 'train.py:f'}\nspace: {x: {float: [0, 1]}}\n")
+    (tmp_path / "shared" / "train.py").write_text("")
+    link = tmp_path / "mine.yaml"
+    link.symlink_to(real)
+    assert said(link).endswith(
+        f"there is no file train.py in {tmp_path}: mine.yaml is a link there, so name {real} itself"
+    )
+    (tmp_path / "train.py").symlink_to("shared/train.py")
+    assert load(link)[0].name == "a"
+
+
 def test_a_folder_is_no_experiment(tmp_path):
     assert said(tmp_path) == f"{tmp_path}: is a folder: name the YAML file in it"

@@ -1,5 +1,7 @@
 """Undelivered results on disk."""
 
+from dataclasses import replace
+
 import pytest
 
 from hpcho import results
@@ -99,3 +101,10 @@ def test_a_folder_without_a_result_recalls_nothing(tmp_path):
     (tmp_path / "result.json").write_text('{"version": 1, "files": {}, "result": {"loss": 1.0}}')
     assert results.recall(tmp_path, lambda name: tmp_path / name) is None
     assert results.recall(tmp_path / "none", lambda name: tmp_path / name) is None
+
+
+def test_a_result_answers_the_trial_it_was_computed_for_and_none_of_the_same_number(tmp_path):
+    results.save(tmp_path, held(), Result(0.5), {})
+    (found,) = results.load(tmp_path)
+    assert found.answers(held(version=3))
+    assert not found.answers(replace(held(), vals={"x": [2]}))

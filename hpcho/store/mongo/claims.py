@@ -23,6 +23,8 @@ from hpcho.store.mongo.jobs import FENCE
 from hpcho.trial import TrialState
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from hpcho.store.mongo.connection import Document
     from hpcho.store.mongo.jobs import Jobs
     from hpcho.trial import Owner, Trial
@@ -45,10 +47,14 @@ class Asked:
 
 
 class Claims:
-    """The claims of one store object. Errors are pymongo's own; the caller translates them."""
+    """The claims of one store object. Errors are pymongo's own; the caller translates them.
 
-    def __init__(self, jobs: Jobs) -> None:
+    ``announce`` has readers look at a trial again, and gives the number of that change.
+    """
+
+    def __init__(self, jobs: Jobs, announce: Callable[[int], int]) -> None:
         self._jobs = jobs
+        self._announce = announce
         self._horizon: int | None = None
         self._unsure: dict[Owner, Asked] = {}
 
@@ -89,10 +95,14 @@ class Claims:
                 return self._jobs.collection.update_one(self._first(), {"$set": change}, hint=FENCE).matched_count > 0
             except WriteError:
                 # A document may be so damaged that it cannot be changed in this way; then the next one is the first.
-                known = len(self._jobs.warned)
-                self._jobs.readable(self._jobs.collection.find(self._first()))
-                if len(self._jobs.warned) == known:
+                known = set(self._jobs.warned)
+                documents = list(self._jobs.collection.find(self._first()))
+                self._jobs.readable(documents)
+                if len(self._jobs.warned) == len(known):
                     raise
+                for document in documents:
+                    if document["_id"] in self._jobs.warned - known:
+                        self._announce(document["tid"])
 
     def _first(self) -> Document:
         """The condition. No more than the index holds, lest some servers leave it aside."""
@@ -104,9 +114,12 @@ class Claims:
         return where
 
     def _brought(self, asked: Asked) -> Trial | None:
-        """A running trial with the token that was not given out before. A damaged one is put back and left there."""
+        """A running trial with the token that was not given out before.
+
+        A damaged one is put back and left there, and whoever follows the trials is told of it.
+        """
         where = {"exp_key": self._jobs.exp_key, "state": TrialState.RUNNING.value}
-        for found in self._jobs.collection.find(where, {"hpcho.token": 1}):
+        for found in self._jobs.collection.find(where, {"tid": 1, "hpcho.token": 1}):
             if not _has(found, asked.token) or found["_id"] in asked.given:
                 continue
             document = self._jobs.collection.find_one({"_id": found["_id"]})
@@ -115,7 +128,8 @@ class Claims:
             if readable and readable[0].state is TrialState.RUNNING:
                 return readable[0]
             if not readable:
-                back = {"state": TrialState.NEW.value, "owner": None}
+                number = self._announce(found["tid"])
+                back = {"state": TrialState.NEW.value, "owner": None, "hpcho.number": number}
                 self._jobs.collection.update_one({"_id": found["_id"], "hpcho.token": asked.token}, {"$set": back})
         return None
 

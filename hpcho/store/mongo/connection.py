@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from pymongo.database import Database
 
-__all__ = ["Connection", "Document", "connected", "explained"]
+__all__ = ["Connection", "Document", "connected", "explained", "is_away", "is_refused"]
 
 Document = dict[str, Any]
 
@@ -52,7 +52,7 @@ ADVICE = {
     UNAUTHORIZED: "this user may not do that: give it the role readWrite on this database",
     TOO_LARGE: "a trial's document is full: report less often, or return less beside the loss",
 }
-NOISE = re.compile(r" \(configured timeouts:|, Timeout: |, Topology Description:")
+NOISE = re.compile(r" \(configured timeouts:|, Timeout: |, Topology Description:|, full error: ")
 """What pymongo says after the reason."""
 
 
@@ -128,6 +128,16 @@ def explained(place: str) -> Iterator[None]:
                 f"{error.filename}: the disk or the quota is full. Nothing was lost: make room and it goes on"
             ) from error
         raise StoreError(f"{error.filename}: {error.strerror or error}: the store needs this file") from error
+
+
+def is_away(error: StoreError) -> bool:
+    """Whether the server may be elsewhere: it does not answer, or another one answers, which refuses the password."""
+    return isinstance(error.__cause__, AutoReconnect) or is_refused(error)
+
+
+def is_refused(error: StoreError) -> bool:
+    """Whether the server does not take the password."""
+    return getattr(error.__cause__, "code", None) == AUTHENTICATION_FAILED
 
 
 def _translated(place: str, error: Exception) -> StoreError:

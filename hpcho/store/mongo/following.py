@@ -35,6 +35,8 @@ KEPT = 64
 killed in between never come; in a database of several experiments, others' tids are among those left out."""
 HEAD = 64
 """How many of the new trials, from the first to be claimed on, are looked at one by one."""
+SHORT = 16
+"""A queue that is so short is looked at one by one as a whole: what other hands have damaged or removed shows then."""
 MARK = {"tid": 1, "state": 1, "version": 1, "owner": 1, "book_time": 1, "refresh_time": 1, "hpcho.beat": 1}
 
 
@@ -61,7 +63,7 @@ class Cursor:
     """What a reader has seen.
 
     ``running``: tid -> mark; ``new``: the tids, in order; ``number``: of the last change announced; ``awaited``: tid ->
-    number of those announced whose documents did not have it yet.
+    number of those announced whose documents did not have it yet; ``gone``: the tids asked for last that had none.
     """
 
     running: Mapping[int, tuple[Any, ...]] = field(default_factory=dict)
@@ -69,6 +71,7 @@ class Cursor:
     tids: Series = Series()
     number: int = 0
     awaited: Mapping[int, int] = field(default_factory=dict)
+    gone: frozenset[int] = frozenset()
 
 
 class Follower:
@@ -105,7 +108,8 @@ class Follower:
         arrived = self._find({"tid": {"$gt": cursor.tids.highest}})
         last, announced = self._announced()
         if last - cursor.number > len(announced):
-            return self.all()
+            anew, documents = self.all()
+            return replace(anew, gone=_without({*cursor.running, *cursor.new}, documents)), documents
         recent = range(cursor.number + 1, last + 1)
         awaited = {**cursor.awaited, **dict(zip(announced[len(announced) - len(recent) :], recent, strict=True))}
         suspects = {tid for tid, mark in marks.items() if cursor.running.get(tid) != mark}
@@ -114,12 +118,17 @@ class Follower:
         suspects |= awaited.keys() | self._late(cursor.tids.and_seen(document["tid"] for document in arrived))
         suspects = suspects.difference(document["tid"] for document in arrived)
         documents = [*arrived, *(self._find({"tid": _one_of(suspects)}) if suspects else ())]
+        if gone := _without(suspects, documents):
+            # Once more: what is just being written must not seem to be gone.
+            documents += self._find({"tid": _one_of(gone)})
         return _advanced(replace(cursor, number=last, awaited=awaited), suspects, documents), documents
 
     def _no_longer_new(self, new: tuple[int, ...]) -> set[int]:
         """Those of the tids seen new that are not new any more."""
         if not new:
             return set()
+        if len(new) <= SHORT:
+            return self._not_found(new)
         others = new[-1] - new[0] + 1 - len(new)
         if others < len(new):
             # Claimers begin with the smallest tid: fewer have ended in this range than are new.
@@ -168,7 +177,13 @@ def _advanced(cursor: Cursor, suspects: Collection[int], documents: Collection[D
         cursor.tids.and_seen(document["tid"] for document in documents),
         cursor.number,
         dict(sorted(awaited.items(), key=lambda item: item[1])[-KEPT:]),
+        _without(suspects, documents),
     )
+
+
+def _without(tids: Iterable[int], documents: Iterable[Document]) -> frozenset[int]:
+    """Those of ``tids`` that none of the documents has."""
+    return frozenset(tids).difference(document["tid"] for document in documents if _has_tid(document))
 
 
 def _mark(document: Document) -> tuple[Any, ...]:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pymongo.errors import AutoReconnect, BulkWriteError
+from pymongo.errors import BulkWriteError
 
 from hpcho.errors import StoreError
 from hpcho.store.address import Address
@@ -25,7 +25,7 @@ from hpcho.store.change import failed, finished, moved, released, running
 from hpcho.store.files import file_name
 from hpcho.store.mongo import layout
 from hpcho.store.mongo.claims import Claims
-from hpcho.store.mongo.connection import connected, explained
+from hpcho.store.mongo.connection import connected, explained, is_away
 from hpcho.store.mongo.documents import new_document, now
 from hpcho.store.mongo.following import Follower
 from hpcho.store.mongo.gridfiles import GridFiles
@@ -37,6 +37,7 @@ from hpcho.trial import TrialState
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Set as AbstractSet
 
     from bson import ObjectId
 
@@ -114,10 +115,11 @@ class MongoStore:
         self._files = GridFiles(connection.database)
         self._records = Records(connection.database[RECORDS], exp_key)
         self._jobs = Jobs(connection, exp_key, self._files)
-        self._claims = Claims(self._jobs)
+        self._claims = Claims(self._jobs, self._records.announce)
         self._settling = Settling(self._jobs, self._records, None if jobdir is None else self._copy)
         self._follower = Follower(self._jobs.collection, exp_key, self._records.announced)
         self._batch: tuple[str, list[Document]] | None = None
+        self.unreadable: AbstractSet[int] = frozenset()
         if prepare:
             with self._asking():
                 layout.prepare(connection.database)
@@ -189,6 +191,9 @@ class MongoStore:
         with self._asking():
             cursor, documents = self._follower.all() if cursor is None else self._follower.since(cursor)
             trials = sorted(self._jobs.readable(documents), key=lambda trial: trial.tid)
+        if cursor.gone or len(trials) < len(documents) or self.unreadable:
+            there = {document["tid"] for document in documents if type(document.get("tid")) is int}
+            self.unreadable = (self.unreadable | cursor.gone | there).difference(trial.tid for trial in trials)
         if self._batch is not None and {each["tid"] for each in self._batch[1]} & {trial.tid for trial in trials}:
             self._batch = None  # whoever adds after this knows that they are there
         return cursor, trials
@@ -251,7 +256,7 @@ class MongoStore:
             with explained(self.connection.place):
                 yield
         except StoreError as error:
-            if self._moves is not None and isinstance(error.__cause__, AutoReconnect):
+            if self._moves is not None and is_away(error):
                 self._move(self._moves.look())
             raise
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING
 
-from hpcho.errors import StoreError
+from hpcho.errors import StoreError, StoreFull
 from hpcho.store import address
 from hpcho.store.administration import Link, make_tables, make_user
 from hpcho.store.server import network
@@ -26,6 +26,7 @@ from hpcho.store.server.lease import TAKEN, Lease, LeaseLost
 from hpcho.store.server.place import Whereabouts, whereabouts
 from hpcho.store.server.process import TICK_S, ServerProcess, end
 from hpcho.store.server.program import EMBEDDED
+from hpcho.store.server.room import SERVER_BYTES, check_room, is_full
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -46,6 +47,10 @@ PARTING_S = 5.0
 """How long the connections of somebody who leaves may take to be gone."""
 START_S = 300.0
 """How long a server may take until it answers: after a kill it goes through its journal first."""
+FULL_S = 2.0
+"""How often a server that has ended on a full disk is started again."""
+ERRORS = 3
+"""So many errors for an answer, one after another, and a server is started again: its disk was full, or is broken."""
 UNSTARTED, DEATHS, DEATHS_S = 4, 20, 60.0
 """So many servers in a row that never answered, or so many deaths within so many seconds, and it is given up."""
 
@@ -129,26 +134,42 @@ class Keeper:
         deaths: deque[float] = deque(maxlen=DEATHS)
         listen = network.listening_address(self._wish.host)
         while not self._told_to_stop.is_set():
-            where = Whereabouts(self._wish.host, self._port(listen), self._program.kind, is_running=True)
-            server = self._start(self._program.secured(self._files.place, listen, where.port))
-            if self._await(Link(address.managed(where.host, where.port, self._password))):
-                unstarted = 0
-                self._files.publish(where)
-                if self._watch(server, where):
+            try:
+                has_answered, is_over = self._serve(listen)
+                if is_over or self._told_to_stop.is_set():
                     return
-            else:
-                unstarted += 1
-            if self._told_to_stop.is_set():
-                return
+                check_room(self._files.place, SERVER_BYTES)
+            except (StoreFull, OSError) as error:
+                if isinstance(error, OSError) and not is_full(error):
+                    raise
+                log.warning("%s", error)
+                self._stop()
+                self._wait(FULL_S)
+                continue
+            unstarted = 0 if has_answered else unstarted + 1
             deaths.append(time.monotonic())
-            log.warning("the server has ended (%s)", server.code)
             if unstarted >= UNSTARTED or (len(deaths) == DEATHS and deaths[-1] - deaths[0] < DEATHS_S):
                 raise StoreError(f"{self._program.path} does not stay up: it has ended {len(deaths)} times")
             self._wait(0.1 * 2**unstarted)
 
-    def _watch(self, server: ServerProcess, where: Whereabouts) -> bool:
+    def _serve(self, listen: str) -> tuple[bool, bool]:
+        """One server's life: whether it has answered, and whether it was ended because nobody needs it."""
+        where = Whereabouts(self._wish.host, self._port(listen), self._program.kind, is_running=True)
+        self._leave_port(where)
+        server = self._start(self._program.secured(self._files.place, listen, where.port))
+        with contextlib.closing(Link(address.managed(where.host, where.port, self._password))) as link:
+            has_answered = self._await(link)
+            if has_answered:
+                self._files.publish(where)
+                if self._watch(server, where, link):
+                    return True, True
+        if not self._told_to_stop.is_set():
+            log.warning("the server has ended (%s)", server.code)
+        return has_answered, False
+
+    def _watch(self, server: ServerProcess, where: Whereabouts, link: Link) -> bool:
         """Until the server has died (False), or was ended because nobody needs it."""
-        alone_since, looked_at, parting_until = time.monotonic(), 0.0, 0.0
+        alone_since, looked_at, parting_until, errors = time.monotonic(), 0.0, 0.0, 0
         while server.code is None and not self._told_to_stop.is_set():
             self._lease.beat()
             now = time.monotonic()
@@ -158,7 +179,11 @@ class Keeper:
             if now < parting_until or now - looked_at >= LOOK_S:
                 looked_at = now
                 self._files.shorten_log()
-                if server.clients(where.port):
+                errors = errors + 1 if link.is_broken() else 0
+                if errors >= ERRORS:
+                    log.warning("the server answers with errors alone: ending it, to start it again")
+                    server.stop(self._lease.beat)
+                elif server.clients(where.port):
                     alone_since = now
                 elif (now < parting_until or now - alone_since >= self._wish.linger_s) and self._may_end(server, where):
                     return True
@@ -170,11 +195,21 @@ class Keeper:
 
         Whoever connects looks at the address again afterwards: one of the two sees the other.
         """
-        self._files.publish(replace(where, is_running=False))
+        try:
+            self._files.publish(replace(where, is_running=False))
+        except OSError as error:
+            if not is_full(error):
+                raise
         if server.clients(where.port) == 0:
             return True
         self._files.publish(where)
         return False
+
+    def _leave_port(self, where: Whereabouts) -> None:
+        """Before a server starts elsewhere, have nobody ask at the port that it had: that is another program's now."""
+        earlier = whereabouts(self._files.jobdir)
+        if earlier is not None and earlier.is_running and earlier != where:
+            self._files.publish(where)
 
     def _port(self, listen: str) -> int:
         """The port that was asked for, or else the one it had, or a free one."""
@@ -207,7 +242,9 @@ class Keeper:
             port = network.free_port(network.LOOPBACK)
             command, url = self._program.unsecured(files.place, Path(private), port)
             self._start(command)
-            if self._await(Link(address.Address(url))):
+            with contextlib.closing(Link(address.Address(url))) as link:
+                has_answered = self._await(link)
+            if has_answered:
                 if self._program.kind == EMBEDDED and files.written_by is None:
                     make_tables(url)
                 make_user(url, self._password)
@@ -228,15 +265,14 @@ class Keeper:
         """Wait until the server answers; False when it has ended, took too long and was ended, or is not wanted."""
         assert self._server is not None
         deadline = time.monotonic() + START_S
-        with contextlib.closing(link):
-            while self._server.code is None and not self._told_to_stop.is_set():
-                self._lease.beat()
-                if self._answers(link):
-                    return True
-                if time.monotonic() >= deadline:
-                    log.warning("the server has not answered within %g s: ending it", START_S)
-                    self._server.stop(self._lease.beat)
-                time.sleep(TICK_S / 4)
+        while self._server.code is None and not self._told_to_stop.is_set():
+            self._lease.beat()
+            if self._answers(link):
+                return True
+            if time.monotonic() >= deadline:
+                log.warning("the server has not answered within %g s: ending it", START_S)
+                self._server.stop(self._lease.beat)
+            time.sleep(TICK_S / 4)
         return False
 
     def _answers(self, link: Link) -> bool:

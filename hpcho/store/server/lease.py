@@ -66,6 +66,11 @@ class Holder:
         """Whether it may hold the lease still. Of another host's process nobody here can tell at once."""
         return not self.has_left and (not self.is_here or self.owner.is_alive_here())
 
+    @property
+    def may_serve(self) -> bool:
+        """Whether its server may be up. Of another host's process nobody here can tell."""
+        return self.may_live and (not self.is_here or (self.server is not None and self.server.is_alive_here()))
+
     def to_json(self) -> dict[str, Any]:
         """Plain data, but for the number, which stands in the folder's name."""
         server = self.server.to_json() if self.server else None

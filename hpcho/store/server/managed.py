@@ -16,6 +16,7 @@ from hpcho.store import location
 from hpcho.store.server import lease, program
 from hpcho.store.server.place import address_of, whereabouts
 from hpcho.store.server.process import connections, needed
+from hpcho.store.server.room import SERVER_BYTES, check_room
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -51,15 +52,23 @@ class ManagedServer:
         self._link: Link | None = None
         self._looked_at = 0.0
 
-    def ensure(self) -> None:
-        """Have a server that answers: the one that runs, or one that is started now. Raises StoreError."""
-        deadline = time.monotonic() + START_S
+    def ensure(self, patience_s: float | None = None) -> bool:
+        """Have a server that answers: the one that runs, or one that is started now.
+
+        After ``patience_s`` False; without it, what is up later than START_S is an error. Raises StoreError, and
+        StoreFull when there is no room for its data.
+        """
+        deadline = time.monotonic() + (START_S if patience_s is None else patience_s)
         while not self._is_up():
             self._start_keeper()
             if time.monotonic() >= deadline:
+                self._check_room()
+                if patience_s is not None:
+                    return False
                 raise StoreError(self._said(f"has not answered within {START_S:g} s"))
             time.sleep(PAUSE_S)
         self._looked_at = time.monotonic()
+        return True
 
     def look(self) -> None:
         """Once in LOOK_S see that the keeper lives; a dead one is replaced. Raises StoreError."""
@@ -104,9 +113,9 @@ class ManagedServer:
         """Whether there is a server that answers; from then on this process is connected to it."""
         from hpcho.store.administration import Link  # noqa: PLC0415 - pymongo: what uses sqlite does without
 
+        holder = lease.read(self._files.place)  # before the address: a server is noted there after its address is
         where = whereabouts(self._files.jobdir)
-        holder = lease.read(self._files.place)
-        if where is None or not where.is_running or (holder is not None and not holder.may_live):
+        if where is None or not where.is_running or (holder is not None and not holder.may_serve):
             return False
         current = address_of(self._files.jobdir)
         if self._link is None or self._link.address != current:
@@ -123,6 +132,7 @@ class ManagedServer:
                 return
             self._keeper = None
             if code > 0 and code != lease.TAKEN:
+                self._check_room()
                 raise StoreError(self._said(f"cannot be kept running. The last lines of {self._files.log}"))
         holder = lease.read(self._files.place)
         if holder is not None and holder.is_here and holder.may_live:
@@ -149,6 +159,11 @@ class ManagedServer:
             options["port"] = self._port
         words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
         return [sys.executable, "-m", "hpcho.store.server", str(self._files.jobdir.path), *words]
+
+    def _check_room(self) -> None:
+        """Raises StoreFull where the server's files, or what it needs in the job directory, find no room."""
+        check_room(self._files.place, SERVER_BYTES)
+        check_room(self._files.folder)
 
     def _check_host(self) -> None:
         """Data on a disk of another machine can be served there alone."""

@@ -132,9 +132,12 @@ class Files:
         if data.exists():
             data.rename(data.with_name(f"db~{secrets.token_hex(4)}"))
 
-    def publish(self, whereabouts: Whereabouts) -> None:
-        """Tell all who look into the job directory."""
-        write_atomically(self.folder / "address.json", json.dumps(asdict(whereabouts)) + "\n")
+    def publish(self, where: Whereabouts) -> None:
+        """Tell all who look into the job directory. What they read there already takes no room."""
+        with contextlib.suppress(StoreError):  # it is damaged: it is written anew
+            if whereabouts(self.jobdir) == where:
+                return
+        write_atomically(self.folder / "address.json", json.dumps(asdict(where)) + "\n")
 
     def shorten_log(self) -> None:
         """Begin the log anew once it is long; one older part is kept. It is appended to, and so never renamed."""

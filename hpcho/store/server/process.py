@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import psutil
 
@@ -53,7 +53,7 @@ class ServerProcess:
         return self._popen.poll()
 
     def clients(self, port: int) -> int:
-        """How many are connected to it at ``port``."""
+        """How many others are connected to it at ``port``."""
         return connections(self._popen.pid, port)
 
     def kill(self) -> None:
@@ -78,14 +78,20 @@ def needed(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
 
 
 def connections(pid: int, port: int) -> int:
-    """How many clients are connected to the process ``pid`` at ``port``; 0 when it is gone."""
+    """How many clients, this process left out, are connected to the process ``pid`` at ``port``; 0 when it is gone."""
     try:
-        process = psutil.Process(pid)
-        # psutil 6 has given it another name.
-        found = getattr(process, "net_connections", None) or process.connections
-        return sum(c.status == psutil.CONN_ESTABLISHED and c.laddr.port == port for c in found(kind="tcp"))
+        mine = {connection.laddr for connection in _established(os.getpid())}
+        there = _established(pid)
     except psutil.Error:
         return 0
+    return sum(connection.laddr.port == port and connection.raddr not in mine for connection in there)
+
+
+def _established(pid: int) -> list[Any]:
+    process = psutil.Process(pid)
+    # psutil 6 has given it another name.
+    found = getattr(process, "net_connections", None) or process.connections
+    return [connection for connection in found(kind="tcp") if connection.status == psutil.CONN_ESTABLISHED]
 
 
 def end(process: Owner, meanwhile: Callable[[], None]) -> None:

@@ -12,12 +12,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from hpcho.errors import ResumeError, StoreError
+from hpcho.errors import ResumeError, StoreError, StoreFull, StoreLost
 from hpcho.store import location
 from hpcho.store.address import Address, read_password
 from hpcho.store.server import network
 from hpcho.store.server.managed import ManagedServer
 from hpcho.store.server.place import Files, address_of, folder_of
+from hpcho.store.server.room import check_room
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -30,6 +31,10 @@ __all__ = ["Service", "attend", "mongo_of", "way_in"]
 AWAY_S = 900.0
 """How long a store that was there may be away before the run gives up."""
 PAUSE_S = 1.0
+PATIENCE_S = 5.0
+"""How long our own server is waited for before the user's signals are looked at again."""
+ROOM_S = 5.0
+"""How often it is seen to that there is room."""
 
 
 class Service(Protocol):
@@ -38,8 +43,8 @@ class Service(Protocol):
     def look(self) -> None:
         """All is well: see that it stays so. Cheap, to be called now and then. Raises StoreError."""
 
-    def bear(self, error: StoreError) -> None:
-        """The store gave ``error``: return when it makes sense to try again, else raise it."""
+    def bear(self, error: StoreError) -> StoreError:
+        """The store gave ``error``: return when it makes sense to try again, with what is the matter, else raise it."""
 
     def stop(self) -> None:
         """End the store's server, if there is one of its own, and wait until it has. Raises StoreError."""
@@ -51,7 +56,7 @@ class _Embedded:
     def look(self) -> None:
         """There is nothing to look after."""
 
-    def bear(self, error: StoreError) -> None:
+    def bear(self, error: StoreError) -> StoreError:
         """Waiting does not help."""
         raise error
 
@@ -62,26 +67,39 @@ class _Embedded:
 class _Served:
     """A MongoDB, which may be away for a while; ``server``: the one that is ours."""
 
-    def __init__(self, server: ManagedServer | None) -> None:
+    def __init__(self, jobdir: JobDir, server: ManagedServer | None) -> None:
+        self._jobdir = jobdir
         self._server = server
         self._away_since: float | None = None
+        self._room_due = 0.0
 
     def look(self) -> None:
-        """It is there again, or still."""
+        """It is there again, or still. Raises StoreFull when workers' results find no room in the job directory."""
         self._away_since = None
+        if time.monotonic() >= self._room_due:
+            check_room(self._jobdir.path)
+            self._room_due = time.monotonic() + ROOM_S
         if self._server is not None:
             self._server.look()
 
-    def bear(self, error: StoreError) -> None:
-        """Wait a moment, up to AWAY_S in all, and have our own server again."""
+    def bear(self, error: StoreError) -> StoreError:
+        """Wait a moment, and have our own server again: up to AWAY_S in all, and for room on a disk without end."""
+        if isinstance(error, StoreLost):
+            raise error
         now = time.monotonic()
         if self._away_since is None:
             self._away_since = now
-        if now - self._away_since > AWAY_S:
+        try:
+            if self._server is not None:
+                self._server.ensure(PATIENCE_S)
+        except StoreFull as full:
+            error = full
+        if isinstance(error, StoreFull):
+            self._away_since = None
+        elif now - self._away_since > AWAY_S:
             raise error
-        if self._server is not None:
-            self._server.ensure()
         time.sleep(PAUSE_S)
+        return error
 
     def stop(self) -> None:
         """Somebody else's is left alone."""
@@ -116,7 +134,7 @@ def attend(
     if noted is None:
         noted = _note(jobdir, record, spec, note)
     if spec.url is not None:
-        yield _Served(None)
+        yield _Served(jobdir, None)
         return
 
     def choose_host() -> str:
@@ -126,7 +144,7 @@ def attend(
     server = ManagedServer(files, choose_host=choose_host, port=spec.port, made_on=noted["host"])
     try:
         server.ensure()
-        yield _Served(server)
+        yield _Served(jobdir, server)
     finally:
         server.release(await_end=await_end)
 

@@ -12,7 +12,7 @@ from pymongo.errors import BulkWriteError
 from hpcho.errors import ClaimLost, StoreError
 from hpcho.store.change import moved
 from hpcho.store.mongo import layout
-from hpcho.store.mongo.connection import Connection, connected, explained
+from hpcho.store.mongo.connection import Connection, connected, explained, is_refused
 from hpcho.store.mongo.following import Cursor, Follower
 from hpcho.store.mongo.gridfiles import GridFiles
 from hpcho.store.mongo.jobs import Jobs
@@ -32,7 +32,7 @@ __all__ = ["Documents", "connect"]
 
 log = logging.getLogger(__name__)
 
-AUTHENTICATION_FAILED, DUPLICATE = 18, 11000
+DUPLICATE = 11000
 MARK = {"tid": 1, "version": 1, "state": 1, "refresh_time": 1, "hpcho.beat": 1}
 FIELDS: dict[str, type] = {"tid": int, "state": int, "version": int, "misc": dict, "result": dict}
 """What a document must have to be of any use."""
@@ -48,7 +48,7 @@ def connect(entrance: Entrance, password_file: Path | None = None) -> Connection
         try:
             return connected(entrance.url, password)
         except StoreError as error:
-            if getattr(error.__cause__, "code", None) != AUTHENTICATION_FAILED:
+            if not is_refused(error):
                 raise
     return connected(entrance.url, last)
 
