@@ -79,7 +79,9 @@ def waits(count: int) -> list[dict[str, object]]:
             opened.put("control", None)
             vals = opened.changes()[1][0].vals
             worker = subprocess.Popen(
-                [sys.executable, "-m", "hpcho.worker", str(folder)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+                [sys.executable, "-m", "hpcho.worker", str(folder)],
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
             )
             try:
                 _wait(opened, vals, 0.0)  # it has started now

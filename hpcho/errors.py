@@ -115,6 +115,10 @@ class StoreError(HpchoError):
     exit_code = 3
 
 
+class StoreStopped(StoreError):
+    """The run's own server does not run now: nobody controls the run, or its controller goes from job to job."""
+
+
 class StoreFull(StoreError):
     """The store has no room: the disk or a quota is full. Nothing was lost; try again when there is room."""
 

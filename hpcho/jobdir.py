@@ -3,11 +3,13 @@
 runs/<name>/
   experiment.json   the record: uuid, settings in force, seed, versions, git commit
   experiment.yaml   the YAML as it was at the first run
+  extends/          the files that it extends, likewise
   source/           the objective's source as it was at the first run; workers run this copy
   trials.db         the sqlite store (elsewhere where this is a network filesystem; the record says where)
   mongo/            a managed MongoDB server's password, address and data (these elsewhere, as above)
   trials/<tid>/     stdout.log, stderr.log, attachments/, and what the objective writes under trial.dir
-  logs/             controller.log, worker-<pid>.log, server.log
+  jobs/             of a SLURM cluster: the jobs' scripts and logs, and the pickle that they start from
+  logs/             controller.log, worker-<host>-<pid>.log, server.log
   report/           what `hpcho report` writes
 """
 

@@ -4,21 +4,25 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hpcho.trial import INFRASTRUCTURE, Cause
+from hpcho.trial import INFRASTRUCTURE
 
 if TYPE_CHECKING:
     from hpcho.experiment.schema import Retries
-    from hpcho.trial import Trial
+    from hpcho.trial import Failure, Trial
 
 __all__ = ["may_retry"]
 
 
-def may_retry(trial: Trial, cause: Cause, retries: Retries) -> bool:
-    """Whether the running attempt of ``trial``, ended by ``cause``, leaves the trial another one.
+def may_retry(trial: Trial, failure: Failure, retries: Retries) -> bool:
+    """Whether the running attempt of ``trial``, ended by ``failure``, leaves the trial another one.
 
-    Earlier attempts that ended for the same cause count against that cause's limit; infrastructure causes share one
-    limit, since to the trial they are all the same. ``trial.attempts`` does not hold the running attempt. Pure.
+    Earlier attempts that ended for the same cause count against that cause's limit. Infrastructure causes share one
+    limit, since to the trial they are all the same, and there an attempt that saved work counts nowhere: the trial
+    comes forward with each. ``trial.attempts`` does not hold the running attempt. Pure.
     """
-    alike = INFRASTRUCTURE if cause in INFRASTRUCTURE else {cause}
-    limit: int = retries.infrastructure if cause in INFRASTRUCTURE else getattr(retries, cause.value)
-    return sum(attempt.cause in alike for attempt in trial.attempts) < limit
+    cause = failure.cause
+    if cause not in INFRASTRUCTURE:
+        limit: int = getattr(retries, cause.value)
+        return sum(attempt.cause is cause for attempt in trial.attempts) < limit
+    in_vain = sum(attempt.cause in INFRASTRUCTURE and not attempt.saved for attempt in trial.attempts)
+    return failure.saved or in_vain < retries.infrastructure

@@ -12,7 +12,7 @@ from collections import Counter, deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from hpcho.trial import FAILURES, Cause, Owner, Trial, TrialState
+from hpcho.trial import FAILURES, INFRASTRUCTURE, Cause, Owner, Trial, TrialState
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -35,6 +35,10 @@ class Ledger:
         self.states: Counter[TrialState] = Counter()
         self.failures: Counter[Cause] = Counter()
         """Trials that ended in error, by the cause of their last attempt."""
+        self.interrupted: Counter[Cause] = Counter()
+        """Attempts that the infrastructure ended, whatever became of their trials."""
+        self.saved = 0
+        """So many of those had saved work for the next attempt to go on from."""
         self.ok = 0
         self.best: Trial | None = None
         self.running: dict[int, Trial] = {}
@@ -42,8 +46,11 @@ class Ledger:
         """NEW trials."""
         self.cancelled: dict[int, Trial] = {}
         self.last_errors: deque[Trial] = deque(maxlen=5)
+        self.last_interrupted: deque[Trial] = deque(maxlen=5)
+        """Trials that have another attempt after an interruption."""
         self._place: dict[int, int] = {}
         self._finished: deque[float] = deque(maxlen=RATE_WINDOW)
+        self._durations: deque[float] = deque(maxlen=RATE_WINDOW)
 
     def apply(self, changed: Iterable[Trial]) -> None:
         """Take in trials as the store reported them; a trial may be reported again."""
@@ -89,14 +96,24 @@ class Ledger:
                     group[trial.tid] = trial
                 else:
                     del group[trial.tid]
+        self._count_interruptions(trial, sign)
         if trial.state is TrialState.ERROR and trial.cause is not None:
             self.failures[trial.cause] += sign
             if sign > 0:
                 self.last_errors.append(trial)
         if sign > 0 and trial.state is TrialState.DONE:
             self._finished.append(trial.finished_at or 0.0)
+            self._durations.append(trial.duration_s or 0.0)
             if self.best is None or _rank(trial) < _rank(self.best):
                 self.best = trial if trial.loss is not None else self.best
+
+    def _count_interruptions(self, trial: Trial, sign: int) -> None:
+        for attempt in trial.attempts:
+            if attempt.cause in INFRASTRUCTURE:
+                self.interrupted[Cause(attempt.cause)] += sign
+                self.saved += sign * attempt.saved
+        if sign > 0 and trial.state is TrialState.NEW and trial.cause in INFRASTRUCTURE:
+            self.last_interrupted.append(trial)
 
     @property
     def failed(self) -> int:
@@ -107,6 +124,14 @@ class Ledger:
     def pending(self) -> int:
         """Trials that are new or running."""
         return len(self.waiting) + len(self.running)
+
+    def durations(self) -> dict[str, float] | None:
+        """How long the last RATE_WINDOW finished trials took, in seconds; None before the first."""
+        if not self._durations:
+            return None
+        known = sorted(self._durations)
+        p50_s, p90_s = (round(known[int(share * (len(known) - 1))], 3) for share in (0.5, 0.9))
+        return {"p50_s": p50_s, "p90_s": p90_s, "count": len(known)}
 
     def per_second(self, now: float) -> float:
         """Finished trials a second, over the last RATE_WINDOW; ``now`` in seconds since the epoch."""
@@ -134,6 +159,10 @@ class Standing:
     trials_per_hour: float
     ok: int = 0
     failures: dict[str, int] = field(default_factory=dict)
+    interrupted: dict[str, int] = field(default_factory=dict)
+    """Attempts that the infrastructure ended, by cause."""
+    saved: int = 0
+    """So many of them had saved work to go on from."""
     end: dict[str, Any] | None = None
     notice: str | None = None
 
@@ -148,6 +177,8 @@ class Standing:
             "elapsed_s": round(self.elapsed_s, 3),
             "trials_per_hour": round(self.trials_per_hour, 3),
             "failures": self.failures,
+            "interrupted": self.interrupted,
+            "saved": self.saved,
             "end": self.end,
             "notice": self.notice,
         }
@@ -165,7 +196,7 @@ def read(name: str, space: Space, store: TrialStore, ledger: Ledger | None = Non
     finished = ledger.states[TrialState.DONE]
     return Standing(
         name=name,
-        state=_state(seat, end, notice),
+        state=_state(seat, end, is_waiting=bool(notice) and not ledger.running),
         trials={state.label: ledger.states[state] for state in TrialState},
         best={"tid": best.tid, "loss": best.loss, "params": space.decode(best.vals)} if best else None,
         workers=[
@@ -180,14 +211,16 @@ def read(name: str, space: Space, store: TrialStore, ledger: Ledger | None = Non
         trials_per_hour=finished / elapsed_s * 3600 if elapsed_s > 0 else 0.0,
         ok=ledger.ok,
         failures={str(cause): n for cause, n in ledger.failures.items() if n},
+        interrupted={str(cause): n for cause, n in ledger.interrupted.items() if n},
+        saved=ledger.saved,
         end=end,
         notice=notice,
     )
 
 
-def _state(seat: dict[str, Any] | None, end: dict[str, Any] | None, notice: str | None) -> str:
+def _state(seat: dict[str, Any] | None, end: dict[str, Any] | None, *, is_waiting: bool) -> str:
     if seat is not None and is_taken(seat):
-        return "waiting" if notice else "running"
+        return "waiting" if is_waiting else "running"
     if end is None:
         return "idle"
     return {"interrupted": "stopped", "stopped": "stopped", "failures": "failed", "objective": "failed"}.get(

@@ -78,7 +78,7 @@ class Owner:
     """A process that holds a trial (a worker) or the controller's seat.
 
     ``started`` is the process's start time in clock ticks since boot, so that a pid used again by another process is
-    told apart; ``job`` is its SLURM job id, if any.
+    told apart; ``job`` is its SLURM job, if any: "123", or "123_4" for a task of an array.
     """
 
     host: str
@@ -92,7 +92,7 @@ class Owner:
     @classmethod
     def here(cls) -> Owner:
         """The calling process."""
-        return cls(socket.gethostname(), os.getpid(), start_ticks(os.getpid()) or 0, os.environ.get("SLURM_JOB_ID"))
+        return cls(socket.gethostname(), os.getpid(), start_ticks(os.getpid()) or 0, _job_here())
 
     @property
     def is_silent(self) -> bool:
@@ -112,6 +112,12 @@ class Owner:
     def from_json(cls, data: Mapping[str, Any]) -> Owner:
         """The owner that ``to_json`` gave."""
         return cls(data["host"], data["pid"], data.get("started", 0), data.get("job"))
+
+
+def _job_here() -> str | None:
+    """The job that this process runs in, as squeue and scancel call it."""
+    array, task = os.environ.get("SLURM_ARRAY_JOB_ID"), os.environ.get("SLURM_ARRAY_TASK_ID")
+    return f"{array}_{task}" if array and task else os.environ.get("SLURM_JOB_ID")
 
 
 def start_ticks(pid: int) -> int | None:
@@ -138,21 +144,29 @@ def _start_ticks_psutil(pid: int) -> int | None:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why an attempt ended without a result: the cause, and the error in words or a whole traceback."""
+    """Why an attempt ended without a result: the cause, and the error in words or a whole traceback.
+
+    ``saved``: whether the objective had saved work in this attempt, so that the next one can go on from there.
+    """
 
     cause: Cause
     error: str
+    saved: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One ended attempt at a trial. ``cause`` is None when it succeeded. Times are seconds since the epoch, UTC."""
+    """One ended attempt at a trial. ``cause`` is None when it succeeded. Times are seconds since the epoch, UTC.
+
+    ``saved`` is its failure's.
+    """
 
     owner: Owner | None
     started_at: float
     ended_at: float
     cause: Cause | None = None
     error: str | None = None
+    saved: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """Plain data, for rows."""
@@ -162,6 +176,7 @@ class Attempt:
             "ended_at": self.ended_at,
             "cause": self.cause.value if self.cause else None,
             "error": self.error,
+            "saved": self.saved,
         }
 
     @classmethod
@@ -173,6 +188,7 @@ class Attempt:
             data["ended_at"],
             Cause(data["cause"]) if data["cause"] else None,
             data["error"],
+            data.get("saved", False),
         )
 
 

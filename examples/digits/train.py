@@ -38,7 +38,7 @@ def objective(params, data, trial):
         validation_data=(x_test, y_test),
         epochs=params["epochs"],
         batch_size=params["batch"],
-        callbacks=[TrialCallback(trial)],  # reports val_loss after each epoch
+        callbacks=[TrialCallback(trial)],  # reports val_loss after each epoch; saves and resumes the training
         verbose=0,
     )
     return {

@@ -7,6 +7,7 @@ import typer
 
 from hpcho import __version__
 from hpcho.cli import changing, checking, reading, running, starting
+from hpcho.cli.doctor import doctor
 
 __all__ = ["app", "invoke"]
 
@@ -51,6 +52,7 @@ for command in (
     changing.requeue,
     running.stop,
     running.worker,
+    doctor,
     starting.schema,
 ):
     app.command()(command)

@@ -6,12 +6,14 @@ import random
 import subprocess
 import sys
 import tempfile
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from hpcho.cli import launching
 from hpcho.cli.arguments import ExperimentPath, Settings
 from hpcho.cli.opening import Opened, open_experiment
 from hpcho.cli.output import number, say, seconds, table, warn
@@ -48,8 +50,12 @@ def check(
         for note in controller.prepare(opened.experiment, opened.space, experiment, opened.jobdir).notes:
             warn(note)
     say(f"{opened.experiment.name}: nothing is wrong with {experiment}\n")
-    say(_plan(opened))
+    say(_plan(opened, experiment))
+    for text in _taken(opened):
+        say("\n" + text)
     say("\n" + _space_table(opened))
+    if (script := launching.script(opened)) is not None:
+        say("\nThe job that SLURM gets:\n" + textwrap.indent(script.rstrip(), "  "))
     if samples:
         say("\nSample params:")
     for vals in _samples(opened, samples):
@@ -78,7 +84,7 @@ def _samples(opened: Opened, n: int) -> Sequence["Vals"]:
     return given + [opened.space.sample(rng) for _ in range(n - len(given))]
 
 
-def _plan(opened: Opened) -> str:
+def _plan(opened: Opened, path: Path) -> str:
     experiment = opened.experiment
     seed = experiment.sampler.seed
     runs = opened.record
@@ -86,11 +92,22 @@ def _plan(opened: Opened) -> str:
         ("objective", _objective(experiment)),
         ("sampler", f"{experiment.sampler.name}, seed {seed if seed is not None else 'drawn at the first run'}"),
         ("budget", ", ".join(f"{key} {number(value)}" for key, value in experiment.budget if value is not None)),
-        ("workers", _workers(experiment)),
+        ("workers", launching.words(experiment, path)),
         ("folder", f"{opened.jobdir.path} ({'there was a run: `hpcho run` resumes it' if runs else 'no run yet'})"),
     ]
     width = max(len(key) for key, _ in lines)
     return "\n".join(f"  {key:<{width}}  {value}" for key, value in lines)
+
+
+def _taken(opened: Opened) -> Sequence[str]:
+    """For each file that the YAML extends, what holds because it says so."""
+    from hpcho.experiment.wording import dotted, shown  # noqa: PLC0415 - as in check
+
+    texts = []
+    for file, values in opened.source.taken().items():
+        rows = [[f"  {dotted(path)}", shown(value)] for path, value in values]
+        texts.append(table([f"  from {file}", ""], rows or [["  nothing: nearer files say it all", ""]]))
+    return texts
 
 
 def _objective(experiment: "Experiment") -> str:
@@ -100,14 +117,6 @@ def _objective(experiment: "Experiment") -> str:
     if spec.hyperas:
         return f"hyperas {spec.hyperas}"
     return f"python {spec.python}" + (f", data {spec.data}" if spec.data else "")
-
-
-def _workers(experiment: "Experiment") -> str:
-    local = experiment.launcher.local
-    if local is None:
-        return "started by hand: `hpcho worker EXPERIMENT`"
-    count = "1 local process" if local.workers == 1 else f"{local.workers} local processes"
-    return count + (f", at most {number(local.mem_gb)} GB each" if local.mem_gb else "")
 
 
 def _space_table(opened: Opened) -> str:

@@ -103,7 +103,13 @@ def open_run(path: Path) -> Iterator[Run]:
         raise UsageError(f"{path}: no run yet: `hpcho run {path}` starts one")
     experiment = Experiment.model_validate_json(json.dumps(record["experiment"]))
     built = space.build(experiment.space, objective.templates(experiment.objective, jobdir.source))
-    with attend(jobdir), closing(open_store(jobdir)) as store:
+
+    def elsewhere() -> str | None:
+        from hpcho.cli.chain import elsewhere  # noqa: PLC0415 - only where a server would have to be started
+
+        return elsewhere(jobdir)
+
+    with attend(jobdir, elsewhere=elsewhere), closing(open_store(jobdir)) as store:
         check_not_lost(store, jobdir)
         yield Run(experiment, jobdir, record, built, store)
 
@@ -131,7 +137,7 @@ def find_job_dir(path: Path) -> JobDir:
     if path.is_dir():
         raise UsageError(f"{path}: not a job directory (it has no experiment.json); name the experiment's YAML file")
     from hpcho import experiment as experiments  # noqa: PLC0415 - as in open_experiment
-    from hpcho.experiment.source import read  # noqa: PLC0415 - as in open_experiment
+    from hpcho.experiment.extends import read  # noqa: PLC0415 - as in open_experiment
 
     folder = path.absolute().parent
     settings = read(path)[0]

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 from hpcho.cli.output import number, seconds
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from rich.console import RenderableType
 
     from hpcho.experiment.schema import Budget
@@ -106,7 +108,9 @@ class Terminal:
             )
         state = Text.assemble(("now   ", "dim"), work_words(standing), no_wrap=True, overflow="ellipsis")
         if standing.failures:
-            state.append(f"  failed: {failure_words(standing)}", style="red")
+            state.append(f"  failed: {cause_words(standing.failures)}", style="red")
+        if standing.interrupted:
+            state.append(f"  {interruption_words(standing)}", style="yellow")
         lines.append(state)
         if standing.notice:
             lines.append(Text(standing.notice, style="yellow"))
@@ -121,7 +125,9 @@ def headline(standing: Standing, budget: Budget) -> str:
         parts.append(f"best {number(standing.best['loss'])} (trial {standing.best['tid']})")
     parts += [work_words(standing), pace(standing, budget)]
     if standing.failures:
-        parts.append(f"failed: {failure_words(standing)}")
+        parts.append(f"failed: {cause_words(standing.failures)}")
+    if standing.interrupted:
+        parts.append(interruption_words(standing))
     if standing.notice:
         parts.append(standing.notice)
     return "  ".join(part for part in parts if part)
@@ -143,9 +149,15 @@ def work_words(standing: Standing) -> str:
     return f"{running} running" + (f", {standing.trials['new']} queued" if standing.trials["new"] else "")
 
 
-def failure_words(standing: Standing) -> str:
-    """Failed trials by cause."""
-    return ", ".join(f"{n} {cause}" for cause, n in sorted(standing.failures.items()))
+def cause_words(counts: Mapping[str, int]) -> str:
+    """How many by cause."""
+    return ", ".join(f"{n} {cause}" for cause, n in sorted(counts.items()))
+
+
+def interruption_words(standing: Standing) -> str:
+    """Attempts that the infrastructure ended."""
+    saved = f" ({standing.saved} had saved their work)" if standing.saved else ""
+    return f"interrupted: {cause_words(standing.interrupted)}{saved}"
 
 
 def pace(standing: Standing, budget: Budget) -> str:

@@ -73,16 +73,23 @@ def standing_text(now: "Standing", wanted: int | None) -> str:
     rate = f"  {float(f'{now.trials_per_hour:.3g}'):g} trials an hour" if now.trials_per_hour else ""
     lines.append(("time", (seconds(now.elapsed_s) or "0s") + rate))
     if now.failures:
-        lines.append(("failures", "  ".join(f"{cause} {count}" for cause, count in now.failures.items())))
+        lines.append(("failures", _counts(now.failures)))
+    if now.interrupted:
+        saved = f"; {now.saved} had saved work, and went on from there" if now.saved else ""
+        lines.append(("interrupted", f"{_counts(now.interrupted)}  (tried again{saved})"))
     lines += [
         ("worker", f"{worker['owner']}  trial {worker['tid']}  {seconds(worker['since_s'])}") for worker in now.workers
     ]
     if now.notice:
-        lines.append(("waiting", now.notice))
+        lines.append(("waiting" if now.state == "waiting" else "notice", now.notice))
     if now.end and now.end.get("message"):
         lines.append(("ended", now.end["message"]))
     width = max(len(key) for key, _ in lines)
     return "\n".join([now.name, *(f"  {key:<{width}}  {value}" for key, value in lines)])
+
+
+def _counts(causes: dict[str, int]) -> str:
+    return "  ".join(f"{cause} {count}" for cause, count in causes.items())
 
 
 def trials(
@@ -112,14 +119,18 @@ def trials(
 def _trial_table(listed: Sequence["Row"], params: Sequence[str]) -> str:
     """For people: short cells, and of an error its last line, where a traceback says what was wrong."""
     lines = []
+    has_interruptions = any(row.interruptions for row in listed)
     for row in listed:
         state = row.state if row.status in (None, "ok") else f"{row.state} ({row.status})"
         error = (row.error or "").strip().splitlines()
         cells = [str(row.tid), state, number(row.loss)]
         cells += [number(row.params.get(name)) for name in params]
-        cells += [seconds(row.duration_s), str(row.attempts), row.cause or "", error[-1][:ERROR_WIDTH] if error else ""]
+        cells += [seconds(row.duration_s), str(row.attempts)]
+        cells += [row.interrupted] if has_interruptions else []
+        cells += [row.cause or "", error[-1][:ERROR_WIDTH] if error else ""]
         lines.append(cells)
-    return table(["tid", "state", "loss", *params, "time", "tries", "cause", "error"], lines)
+    interrupted = ["interrupted"] if has_interruptions else []
+    return table(["tid", "state", "loss", *params, "time", "tries", *interrupted, "cause", "error"], lines)
 
 
 def best(

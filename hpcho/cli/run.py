@@ -8,26 +8,29 @@ import shlex
 import subprocess
 import sys
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hpcho import controller as control
 from hpcho import samplers
 from hpcho import standing as standings
+from hpcho.cli import chain as chains
+from hpcho.cli import launching
 from hpcho.cli.checking import check_points
 from hpcho.cli.opening import open_experiment, open_run
 from hpcho.cli.output import say, warn
 from hpcho.cli.session import Session, look_on
-from hpcho.errors import LauncherError, ResumeError, StoreError
+from hpcho.errors import LauncherError, ResumeError, StoreError, StoreStopped
 from hpcho.store import Restorable, attend, open_store
 from hpcho.trial import Owner
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from hpcho.cli.opening import Opened
     from hpcho.jobdir import JobDir
-    from hpcho.store import TrialStore
+    from hpcho.store import Service, TrialStore
 
 __all__ = ["run", "stop"]
 
@@ -37,7 +40,15 @@ STOP_S = 60.0
 """How long ``stop --now`` waits for the run to end."""
 
 
-def run(path: Path, settings: Sequence[str], *, fresh: bool, detach: bool) -> int:
+def run(
+    path: Path,
+    settings: Sequence[str],
+    *,
+    fresh: bool,
+    detach: bool = False,
+    as_job: bool = False,
+    chain: int | None = None,
+) -> int:
     """Run or resume the experiment at ``path``; returns the exit code."""
     opened = open_experiment(path, settings, fresh=fresh)
     check_points(opened)
@@ -49,23 +60,46 @@ def run(path: Path, settings: Sequence[str], *, fresh: bool, detach: bool) -> in
     opening = control.prepare(opened.experiment, opened.space, path, opened.jobdir)
     for note in opening.notes:
         warn(note)
+
+    if as_job:
+        return chains.submit(path, settings, opened.jobdir, opened.experiment, length=chain)
     if detach:
-        with attend(opened.jobdir, opened.experiment, warn):
+        from hpcho.doctor import login  # noqa: PLC0415 - only a run in the background has to outlive a logout
+
+        for finding in login.logout():
+            warn(f"{finding.words}: {finding.mend}")
+        with _attended(path, opened):
             return _detach(path, settings, opened.jobdir)
+    return _go(path, opened, opening.record)
+
+
+def _attended(path: Path, opened: Opened, *, await_end: bool = False) -> AbstractContextManager[Service]:
+    return attend(
+        opened.jobdir,
+        opened.experiment,
+        warn,
+        await_end=await_end,
+        machines=lambda: launching.node_addresses(opened.experiment, path),
+        elsewhere=lambda: chains.elsewhere(opened.jobdir),
+    )
+
+
+def _go(path: Path, opened: Opened, record: dict[str, Any]) -> int:
+    """Control the run, or look on while another process does. ``record``: the job directory's."""
     with (
-        attend(opened.jobdir, opened.experiment, warn, await_end=True) as service,
+        _attended(path, opened, await_end=True) as service,
         contextlib.closing(open_store(opened.jobdir, opened.experiment)) as store,
     ):
         is_lost = control.is_lost(store, opened.jobdir)
         if not is_lost:
-            control.check_identity(store, opening.record, opened.jobdir)
+            control.check_identity(store, record, opened.jobdir)
         seat = control.Seat(store)
-        if not seat.take(patience_s=control.LEASE_S):
+        if chains.elsewhere(opened.jobdir) or not seat.take(patience_s=control.LEASE_S):
             return look_on(path, opened, store, service)
         try:
             if is_lost:
                 _rebuild(store, opened.jobdir)
-                control.check_identity(store, opening.record, opened.jobdir)
+                control.check_identity(store, record, opened.jobdir)
             record = control.adopt_settings(opened.experiment, opened.jobdir)
             _invite_stock_workers(opened, store)
             return Session(path, opened, record, store, seat, service).work()
@@ -99,9 +133,11 @@ def stop(path: Path, *, now: bool) -> int:
     """Ask the run to end; with ``now`` wait until it has."""
     with open_run(path) as going:
         store = going.store
+        is_going = (seat := store.get("seat")) is not None and standings.is_taken(seat)
+        if not is_going and (reason := chains.elsewhere(going.jobdir)) is not None:
+            raise StoreStopped(reason)  # the next job's controller would not heed what it finds
         store.put("control", {"stop": "now" if now else "drain"})
-        seat = store.get("seat")
-        if seat is None or not standings.is_taken(seat):
+        if not is_going:
             say(f"no run is going; workers that were started by hand leave. `hpcho run {path}` goes on.")
             return 0
         running = standings.read(going.experiment.name, going.space, store).trials["running"]
@@ -118,7 +154,7 @@ def stop(path: Path, *, now: bool) -> int:
 def _set_aside(jobdir: JobDir) -> None:
     """``--fresh``: archive the earlier run, unless it is going."""
     if jobdir.read_record() is not None:
-        with attend(jobdir) as service:
+        with attend(jobdir, elsewhere=lambda: chains.elsewhere(jobdir)) as service:
             with contextlib.closing(open_store(jobdir)) as store:
                 seat = store.get("seat")
             if seat is not None and standings.is_taken(seat):

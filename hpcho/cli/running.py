@@ -26,6 +26,15 @@ def run(
         bool, typer.Option("--fresh", help="Archive the old run (nothing is deleted) and start anew.")
     ] = False,
     detach: Annotated[bool, typer.Option("--detach", help="Go on in the background and return at once.")] = False,
+    as_job: Annotated[
+        bool, typer.Option("--as-job", help="Go on in a small SLURM job, which submits its successor.")
+    ] = False,
+    chain: Annotated[
+        int | None,
+        typer.Option(
+            "--chain", min=2, metavar="N", help="With --as-job: submit N jobs now, none later.", show_default=False
+        ),
+    ] = None,
 ) -> int:
     """Run the experiment, or resume it.
 
@@ -33,8 +42,13 @@ def run(
     `hpcho run` is going, this one only looks on.
     """
     from hpcho.cli.run import run as run_experiment  # noqa: PLC0415 - heavy: `hpcho --help` does without
+    from hpcho.errors import UsageError  # noqa: PLC0415
 
-    return run_experiment(experiment, settings or [], fresh=fresh, detach=detach)
+    if detach and as_job:
+        raise UsageError("--detach leaves the controller on this machine, --as-job puts it into a job: choose one")
+    if chain is not None and not as_job:
+        raise UsageError("--chain N says how many jobs --as-job submits: add --as-job")
+    return run_experiment(experiment, settings or [], fresh=fresh, detach=detach, as_job=as_job, chain=chain)
 
 
 def stop(
@@ -57,6 +71,10 @@ def worker(
     ] = None,
     max_trials: MaxTrials = None,
     idle_exit: IdleExit = None,
+    wait: Annotated[
+        float,
+        typer.Option("--wait", min=0, metavar="SECONDS", help="How long the run's server may be stopped at the start."),
+    ] = 0.0,
     mongo_url: MongoUrl = None,
     exp_key: ExpKey = None,
     password_file: PasswordFile = None,
@@ -91,4 +109,4 @@ def worker(
     jobdir = find_job_dir(experiment)
     if jobdir.read_record() is None:
         raise UsageError(f"{experiment}: no run yet: `hpcho run {experiment}` starts one, and workers join it")
-    return serve(jobdir, max_trials=max_trials, idle_exit_s=idle_exit, tell=tell_of_leaving)
+    return serve(jobdir, max_trials=max_trials, idle_exit_s=idle_exit, wait_s=wait, tell=tell_of_leaving)

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 from hpcho import controller as control
 from hpcho import samplers
 from hpcho import standing as standings
+from hpcho.cli import chain as chains
+from hpcho.cli import launching
 from hpcho.cli.output import number, say, seconds
 from hpcho.cli.progress import best_words, open_progress
 from hpcho.errors import Interrupted, ResumeError, StoreError, StoreFull, StoreLost
-from hpcho.launchers.local import LocalLauncher
-from hpcho.launchers.none import NoLauncher
 from hpcho.trial import Owner
 
 if TYPE_CHECKING:
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from hpcho.cli.opening import Opened
     from hpcho.cli.progress import Progress
     from hpcho.jobdir import JobDir
-    from hpcho.launchers.base import Launcher
     from hpcho.store import Service, TrialStore
     from hpcho.trial import Trial
 
@@ -37,6 +36,8 @@ __all__ = ["Session", "look_on"]
 
 SHOW_EVERY_S = 0.25
 SHORTEST_PAUSE_S, LONGEST_PAUSE_S = 0.005, 0.1
+BETWEEN_S = 2.0
+"""How often to look whether a run without a controller is to have one."""
 LOG_BYTES = 10_000_000
 
 
@@ -54,9 +55,9 @@ class Session:
     ) -> None:
         self._path, self._opened, self._store, self._seat, self._service = path, opened, store, seat, service
         self._signals, self._heard = _Signals(), 0
-        self._launcher = _launcher(opened)
+        self._launcher = launching.build(opened, record["uuid"])
         self._progress: Progress
-        self._full = self._away = False
+        self._full = self._away = self._is_replaced = False
         self._told: set[str] = set()
         with _logging(opened.jobdir):
             self._controller = control.Controller(
@@ -72,13 +73,15 @@ class Session:
     def work(self) -> int:
         """Step until the end; returns the exit code."""
         self._progress = open_progress(self._opened.experiment.budget)
-        self._earlier = frozenset(map(_attempt, self._controller.ledger.last_errors))
+        ledger = self._controller.ledger
+        self._earlier = frozenset(map(_attempt, [*ledger.last_errors, *ledger.last_interrupted]))
         try:
             with _logging(self._opened.jobdir), self._signals.handled():
                 self._announce()
                 end, standing = self._loop()
         finally:
-            self._launcher.close()
+            if not self._is_replaced:  # else the workers are the other controller's by now
+                self._launcher.close()
             self._progress.close()
         return _conclude(self._path, end.to_json(), standing)
 
@@ -87,14 +90,9 @@ class Session:
         earlier = len(self._controller.ledger.trials)
         so_far = f", {earlier} trials so far" if earlier else ""
         self._progress.note(
-            f"{experiment.name}: {experiment.sampler.name}, {self._workers()}{so_far}; everything is in {jobdir.path}"
+            f"{experiment.name}: {experiment.sampler.name}, {launching.words(experiment, self._path)}{so_far}; "
+            f"everything is in {jobdir.path}"
         )
-
-    def _workers(self) -> str:
-        n = self._controller.workers
-        if n == 0:
-            return f"workers join with `hpcho worker {shlex.quote(str(self._path))}`"
-        return "1 worker" if n == 1 else f"{n} workers"
 
     def _loop(self) -> tuple[control.End, standings.Standing]:
         pause_s, shown_at = SHORTEST_PAUSE_S, 0.0
@@ -123,6 +121,7 @@ class Session:
         try:
             if not self._seat.keep():
                 control.check_not_lost(self._store, self._opened.jobdir)
+                self._is_replaced = True
                 raise ResumeError("another `hpcho run` has taken over; this one ends")
             end = self._controller.step()
         except StoreFull as error:
@@ -153,7 +152,7 @@ class Session:
         self._full, self._away = self._full or is_full, self._away or not is_full
 
     def _tell_of_failures(self) -> None:
-        """The first failure of each cause, in its own last line: what is wrong shows long before the run ends."""
+        """The first failure or interruption of each cause: what is wrong shows long before the run ends."""
         for trial in self._controller.ledger.last_errors:
             if trial.cause is None or _attempt(trial) in self._earlier:
                 continue
@@ -163,6 +162,12 @@ class Session:
                 self._progress.note(
                     f"trial {trial.tid} failed ({trial.cause}): {last_line}  "
                     f"(`hpcho trials {shlex.quote(str(self._path))} --json` has the whole of it)"
+                )
+        for trial in self._controller.ledger.last_interrupted:
+            if trial.cause is not None and trial.cause.value not in self._told and _attempt(trial) not in self._earlier:
+                self._told.add(trial.cause.value)
+                self._progress.note(
+                    f"trial {trial.tid} was interrupted and is tried again ({trial.cause}): {trial.error}"
                 )
 
     def _hear_signals(self) -> None:
@@ -188,19 +193,13 @@ def _attempt(trial: Trial) -> tuple[int, int]:
     return trial.tid, trial.version
 
 
-def _launcher(opened: Opened) -> Launcher:
-    if opened.experiment.launcher.local is None:
-        return NoLauncher()
-    return LocalLauncher([sys.executable, "-m", "hpcho.worker", str(opened.jobdir.path)], opened.jobdir)
-
-
 def look_on(path: Path, opened: Opened, store: TrialStore, service: Service) -> int:
     """Look on while another process runs the experiment."""
     progress = open_progress(opened.experiment.budget)
     ledger, cursor = standings.Ledger(), None
     signals = _Signals()
     seat = store.get("seat")
-    holder = Owner.from_json(seat["owner"]) if seat else "another process"
+    holder = chains.named(Owner.from_json(seat["owner"])) if seat else "a job of its own"
     try:
         with signals.handled():
             progress.note(
@@ -216,7 +215,9 @@ def look_on(path: Path, opened: Opened, store: TrialStore, service: Service) -> 
                     service.bear(error)
                     continue
                 progress.show(standing)
-                if standing.state not in ("running", "waiting"):
+                if standing.state == "idle" and chains.elsewhere(opened.jobdir):
+                    time.sleep(BETWEEN_S)  # from one job to the next
+                elif standing.state not in ("running", "waiting"):
                     break
                 time.sleep(SHOW_EVERY_S)
             else:

@@ -15,6 +15,7 @@ __all__ = ["init", "schema"]
 NEXT = {
     "python": "It needs nothing but hpcho. Put your own training into train.py; experiment.yaml says what is searched.",
     "command": "It needs nothing but hpcho. Put your own program into `command:` of experiment.yaml.",
+    "slurm": "It needs nothing but hpcho on a cluster: partition and account may have to go into experiment.yaml.",
     "hyperas": "It trains Keras models: `pip install 'hpcho[examples]'` brings what that needs, without hyperas.",
 }
 SUFFIX = ".txt"
@@ -24,7 +25,8 @@ SUFFIX = ".txt"
 def init(
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="Made if it is not there.", show_default=False)],
     template: Annotated[
-        Literal["python", "hyperas", "command"], typer.Option(help="What a trial is: a function, a file, a program.")
+        Literal["python", "hyperas", "command", "slurm"],
+        typer.Option(help="What a trial is: a function, a file, a program; or a function, by SLURM jobs."),
     ] = "python",
 ) -> None:
     """Write a small working experiment to start from."""
@@ -39,6 +41,8 @@ def init(
         raise UsageError(f"cannot write {error.filename}: {error.strerror}") from error
     experiment = shlex.quote(str(directory / "experiment.yaml"))
     say(f"Wrote {', '.join(str(directory / name) for name in texts)}.\n{NEXT[template]}\n\nNext:")
+    if template == "slurm":
+        say(f"  hpcho doctor {experiment}   # what works here and on a compute node, and what does not")
     say(f"  hpcho check {experiment}    # what will be run, and three sample params")
     say(f"  hpcho run {experiment}      # Ctrl-C is safe: the same command goes on")
     say(f"  hpcho report {experiment}   # what was learnt, as one HTML file")

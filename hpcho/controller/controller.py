@@ -13,14 +13,18 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from hpcho import results
+from hpcho import checkpoints, results
+from hpcho.controller.canary import Canary
 from hpcho.controller.keep import Keeper
+from hpcho.controller.listening import Listening
 from hpcho.errors import ClaimLost, StoreLost
 from hpcho.retries import may_retry
 from hpcho.standing import Ledger
 from hpcho.trial import Cause, Draft, Failure, Trial, TrialState
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from hpcho.experiment import Experiment
     from hpcho.jobdir import JobDir
     from hpcho.launchers.base import Launcher
@@ -43,7 +47,9 @@ FIRST_FAILURES = 5
 AHEAD_S = 0.5
 """How long workers should find new trials without the controller, where suggesting ahead costs nothing."""
 LEAST_AHEAD, MOST_AHEAD = 8, 1000
-"""At least so many a worker, at most so many in all."""
+"""At least so many a worker, at most so many in all, or one for each of more workers."""
+STEP_S = 1.0
+"""How long one step may go on cancelling trials: the seat must be kept, and signals be heard."""
 RELEASE_S = 15.0
 """How long running trials may take to leave once the run is over, before they are cancelled under them."""
 
@@ -83,9 +89,12 @@ class Controller:
         self._seed = seed
         self._keeper = Keeper(jobdir, store, experiment.keep.best)
         self._cursor: Any = None
-        self._beats: dict[int, tuple[int, int, float]] = {}
-        self._listened_s, self._listened_at = 0.0, time.monotonic()
+        self._listening = Listening(experiment.trial.heartbeat_s)
+        slurm = experiment.launcher.slurm
+        self._canary = Canary(is_wanted=slurm is not None and slurm.canary)
         self._unheard: set[int] = set()
+        self._noticed: str | None = None
+        self._durations: dict[str, float] | None = None
         self._ending: tuple[End, float] | None = None
         self._obeyed: dict[str, Any] | None = None
         self._identity = store.get("identity")
@@ -100,13 +109,13 @@ class Controller:
         """Whether the last step found something changed."""
         store.put("control", None)
         store.put("end", None)
+        store.put("notice", None)
         self._revive()
 
     @property
     def workers(self) -> int:
-        """How many workers the experiment asks for."""
-        local = self.experiment.launcher.local
-        return local.workers if local else 0
+        """How many workers there may be; 0 where they are started by hand."""
+        return self._launcher.capacity
 
     def step(self) -> End | None:
         """One pass over what has changed; the End once the run is over and nothing runs any more."""
@@ -120,7 +129,7 @@ class Controller:
         end = self._ending[0] if self._ending else self._find_end()
         if end is None:
             # workers first: they start while the first suggestion is made
-            self._launcher.top_up(int(min(self.workers, self.ledger.pending + self._wanted())) - self._left_over())
+            self._top_up(self.ledger.pending + self._wanted(), changed)
             self._suggest()
             self._step_s = 0.8 * self._step_s + 0.2 * (time.monotonic() - began)
             return None
@@ -142,6 +151,13 @@ class Controller:
         self._recorded_at = time.monotonic()
         self._store.put("clock", {"elapsed_s": round(self._elapsed_s, 3)})
 
+    def _record_durations(self) -> None:
+        """Tell workers whose time is limited how long trials take."""
+        known = self.ledger.durations()
+        if self.experiment.mongo is not None and known != self._durations:
+            self._durations = known
+            self._store.put("durations", known)
+
     def _obey(self) -> None:
         """Do what ``hpcho stop`` has asked for."""
         control = self._store.get("control")
@@ -158,13 +174,11 @@ class Controller:
         self._ticked_at = now
         if now - self._recorded_at >= CLOCK_S:
             self.record_clock()
+            self._record_durations()
 
     def _refresh(self) -> list[Trial]:
         self._cursor, changed = self._store.changes(self._cursor)
-        # While the store is away nobody can be heard: of such a time one heartbeat counts.
-        now = time.monotonic()
-        self._listened_s += min(now - self._listened_at, self.experiment.trial.heartbeat_s)
-        self._listened_at = now
+        self._listening.listen()
         if changed:
             self.ledger.apply(changed)
             self._keeper.apply(changed)
@@ -176,30 +190,30 @@ class Controller:
 
     def _reap(self) -> None:
         for trial in list(self.ledger.running.values()):
-            failure = self._launcher.death_of(trial.owner) if trial.owner else None
-            failure = failure or self._silence(trial)
+            silent_s = self._listening.silent_s(trial)
+            failure = self._launcher.death_of(trial.owner, silent_s) if trial.owner else None
+            failure = failure or self._silence(trial, silent_s)
             if failure is None:
                 continue
+            folder = self._jobdir.trial(trial.tid)
+            failure = replace(failure, saved=checkpoints.saved(folder))
             # A result that its worker has left behind is adopted once the trial is nobody's.
-            retry = may_retry(trial, failure.cause, self.experiment.retries) or self._has_late_result(trial)
+            retry = may_retry(trial, failure, self.experiment.retries) or self._has_late_result(trial)
             log.warning("trial %d: %s; %s", trial.tid, failure.error, "it goes back" if retry else "no attempt is left")
             if self._move(trial, TrialState.NEW if retry else TrialState.ERROR, failure=failure) and retry:
                 self._adopt(self.ledger.waiting[trial.tid])
-        self._beats = {tid: seen for tid, seen in self._beats.items() if tid in self.ledger.running}
+        self._listening.forget_others(self.ledger.running.keys())
 
-    def _silence(self, trial: Trial) -> Failure | None:
-        """A failure when the heartbeat has not counted up for LOST_BEATS, by this process's own stopwatch."""
-        seen = self._beats.get(trial.tid)
-        if seen is None or seen[:2] != (trial.version, trial.beat):
-            self._beats[trial.tid] = (trial.version, trial.beat, self._listened_s)
-            return None
-        silent_s = self._listened_s - seen[2]
+    def _silence(self, trial: Trial, silent_s: float) -> Failure | None:
+        """A failure when nobody can be asked about the worker, and it has not been heard for LOST_BEATS."""
         if silent_s < LOST_BEATS * self.experiment.trial.heartbeat_s or trial.owner is None:
             return None
         if trial.owner.is_silent:
             if trial.tid not in self._unheard:
                 self._unheard.add(trial.tid)
                 log.warning("trial %d: nobody can tell whether hyperopt's worker %s lives", trial.tid, trial.owner)
+            return None
+        if self._launcher.is_watching(trial.owner):
             return None
         return Failure(Cause.NODE, f"no sign of life from the worker {trial.owner} for {silent_s:.0f} s")
 
@@ -233,6 +247,33 @@ class Controller:
             return False
         self.ledger.apply([moved])
         return True
+
+    # -- workers ---------------------------------------------------------------------------------------------------
+
+    def _top_up(self, wanted: float, changed: Sequence[Trial] = ()) -> None:
+        """Have workers for so many trials, as far as there may be so many; one alone until it has shown the way.
+
+        Whose attempt has ended since the last step may never have been seen with it.
+        """
+        goes_alone = self.workers > 1 and not self._canary.has_passed(self.ledger)
+        holders = [trial.owner for trial in self.ledger.running.values()]
+        holders += [trial.attempts[-1].owner for trial in changed if trial.attempts]
+        owners = {owner for owner in holders if owner}
+        self._launcher.top_up(int(min(1 if goes_alone else self.workers, wanted)), owners)
+        alone = "one worker goes first; the others follow when its trial is under way" if goes_alone else None
+        self._tell("; ".join(filter(None, (self._launcher.notice, alone))) or None)
+
+    def _tell(self, notice: str | None) -> None:
+        """Put what the user should know at once beside the run's standing."""
+        if notice != self._noticed:
+            self._noticed = notice
+            self._store.put("notice", notice)
+
+    @property
+    def _grace_s(self) -> float:
+        """What a running trial gets to save its work."""
+        slurm = self.experiment.launcher.slurm
+        return slurm.grace_s if slurm else 0.0
 
     # -- new trials ------------------------------------------------------------------------------------------------
 
@@ -282,7 +323,8 @@ class Controller:
         workers = max(self.workers, len(self.ledger.running), 1)
         rate = self.ledger.per_second(time.time())
         if not self._sampler.uses_history:
-            full = max(LEAST_AHEAD * workers, min(math.ceil(rate * AHEAD_S), MOST_AHEAD))
+            ahead = max(LEAST_AHEAD * workers, math.ceil(rate * AHEAD_S))
+            full = max(min(ahead, MOST_AHEAD), workers)
             # in batches: a few large transactions leave the store to the workers
             return full - len(self.ledger.waiting) if len(self.ledger.waiting) <= full // 2 else 0
         if workers == 1 and self.workers == 1:
@@ -330,22 +372,29 @@ class Controller:
 
     def _conclude(self, end: End) -> End | None:
         """Bring the run to its end: what is queued is cancelled, what runs may finish or is released."""
-        if self._ending is None:
-            self._ending = (end, time.monotonic() + RELEASE_S)
-            if end.reason not in ("trials", "stopped", "interrupted"):
-                self._launcher.release()
         resumable = end.reason in ("stopped", "interrupted")
         asked_for = {} if resumable else self._asked_for()
+        if self._ending is None:
+            self._ending = (end, time.monotonic() + self._grace_s + RELEASE_S)
+            if end.reason not in ("trials", "stopped", "interrupted"):
+                if not asked_for:  # their workers must still take them
+                    self._obeyed = {"stop": "now"}
+                    self._store.put("control", self._obeyed)
+                self._launcher.release()
         if not resumable:
             over = time.monotonic() >= self._ending[1]
-            for trial in self._unfinished():
-                if trial.tid not in asked_for and (trial.state is TrialState.NEW or over):
-                    self._move(trial, TrialState.CANCEL)
+            rest = [t for t in self._unfinished() if t.tid not in asked_for and (t.state is TrialState.NEW or over)]
+            deadline = time.monotonic() + STEP_S
+            for trial in rest:
+                if time.monotonic() >= deadline:
+                    return None
+                self._move(trial, TrialState.CANCEL)
         if asked_for:
-            self._launcher.top_up(min(self.workers, len(asked_for)))
+            self._top_up(len(asked_for))
         if self.ledger.running or asked_for:
             return None
         self.record_clock()
+        self._tell(None)
         end = replace(end, usable=self.ledger.ok > 0)  # trials that were running then have finished since
         self._store.put("control", {"stop": "over"}, expected=None)  # workers that find nothing to do leave
         self._store.put("end", end.to_json())
@@ -355,14 +404,6 @@ class Controller:
         """Unfinished trials that somebody enqueued or put back by hand: they run even beyond a met budget."""
         requeued = self._store.get("requeued") or ()
         return {t.tid: t for t in self._unfinished() if t.origin == "enqueued" or t.tid in requeued}
-
-    def _left_over(self) -> int:
-        """Workers of an earlier controller on this host that still finish a trial, and so use the machine."""
-        if not self.experiment.launcher.local:
-            return 0
-        mine = set(self._launcher.alive())
-        owners = {trial.owner for trial in self.ledger.running.values() if trial.owner}
-        return sum(owner.is_alive_here() for owner in owners - mine)
 
     def _unfinished(self) -> list[Trial]:
         return [*self.ledger.waiting.values(), *self.ledger.running.values()]

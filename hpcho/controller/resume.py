@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 import hpcho
 from hpcho.errors import ResumeError, StoreError, UsageError
+from hpcho.experiment.extends import copy_files
 from hpcho.objective import snapshot
 
 if TYPE_CHECKING:
@@ -130,7 +131,7 @@ def _create(experiment: Experiment, space: Space, yaml: Path, jobdir: JobDir) ->
             draft.chmod(0o2770)
         for folder in ("trials", "logs"):
             (draft / folder).mkdir()
-        shutil.copyfile(yaml, draft / "experiment.yaml")
+        copy_files(yaml, draft)
         manifest = snapshot.take(experiment.objective, yaml.parent, draft / "source", parent)
         type(jobdir)(draft).write_record(_record(experiment, space, yaml, manifest))
         draft.rename(jobdir.path)

@@ -75,6 +75,8 @@ def json_schema() -> dict[str, Any]:
     models = schema["$defs"]
     models |= {"Space": SPACE, "Parameter": PARAMETER, "Option": OPTION}
     schema["properties"]["space"] = {"$ref": "#/$defs/Space"}
+    extends = schema["properties"]["extends"]
+    schema["properties"]["extends"] = {"anyOf": [{"type": "string", "minLength": 1}, extends]}
     models["ObjectiveSpec"]["oneOf"] = [{"required": [kind]} for kind in ObjectiveSpec.kinds]
     models["ObjectiveSpec"]["dependentRequired"] = {"data": ["python"]}
     models["Budget"]["minProperties"] = 1

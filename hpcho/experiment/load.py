@@ -6,16 +6,19 @@ import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
 from hpcho.errors import ExperimentError
 from hpcho.experiment import settings as set_options
+from hpcho.experiment.extends import read
 from hpcho.experiment.model import flaws_in
 from hpcho.experiment.schema import Experiment, split_call
-from hpcho.experiment.source import Source, read
 from hpcho.experiment.wording import Flaw
+
+if TYPE_CHECKING:
+    from hpcho.experiment.source import Source
 
 __all__ = ["load"]
 
@@ -25,9 +28,9 @@ def load(path: Path, settings: Sequence[str] = ()) -> tuple[Experiment, Source]:
 
     Raises ExperimentError with all problems at once, each with its place in the file or the setting it came from.
     """
-    data, source, problems = read(path)
-    data, applied, more = set_options.apply(data, settings)
-    source = replace(source, settings=tuple(applied))
+    written, source, problems = read(path)
+    data, applied, more = set_options.apply(written, settings)
+    source = replace(source, settings=tuple(applied), data=data)
     flaws = list(_missing_files(data, path))
     experiment = None
     try:

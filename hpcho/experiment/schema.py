@@ -9,6 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from hpcho.experiment import declared
+from hpcho.experiment.launchers import LauncherSpec, LocalLauncher, SlurmLauncher, SshLauncher
 from hpcho.experiment.model import Model
 from hpcho.experiment.options import option_flaws
 from hpcho.experiment.stores import AutoSpec, MongoSpec, StoreSpec
@@ -24,6 +25,8 @@ __all__ = [
     "ObjectiveSpec",
     "Retries",
     "SamplerSpec",
+    "SlurmLauncher",
+    "SshLauncher",
     "TrialSpec",
     "split_call",
 ]
@@ -166,54 +169,6 @@ class Keep(Model):
     best: PositiveInt | None = Field(None, description="folders of the best N stay whole; of others results and logs")
 
 
-class LocalLauncher(Model):
-    """Worker processes on this machine."""
-
-    like: ClassVar[str] = "{workers: 2}"
-
-    workers: PositiveInt = Field(1, description="how many at once")
-    mem_gb: PositiveFloat | None = Field(None, description="per worker; a trial that takes more is ended, cause oom")
-
-
-class NoLauncher(Model):
-    """Workers are started by hand: ``hpcho worker EXPERIMENT``."""
-
-    like: ClassVar[str] = "{}"
-
-
-class LauncherSpec(Model):
-    """Exactly one launcher. ``launcher: local`` in YAML is short for ``launcher: {local: {}}``."""
-
-    like: ClassVar[str] = "{local: {workers: 2}}"
-    noun: ClassVar[str] = "launcher"
-
-    local: LocalLauncher | None = None
-    none: NoLauncher | None = None
-
-    @classmethod
-    def read(cls, data: Any) -> Any:
-        """``local``, and ``{local: }`` with nothing after it, are short for ``{local: {}}``."""
-        if isinstance(data, str):
-            return {data: {}}
-        if isinstance(data, Mapping) and len(data) == 1 and None in data.values():
-            return {name: {} for name in data}
-        return data
-
-    @classmethod
-    def is_later(cls, key: str, value: Any) -> bool:
-        """Clusters and other hosts."""
-        del value
-        return key in ("slurm", "ssh")
-
-    @classmethod
-    def flaws(cls, data: Mapping[str, Any]) -> Iterator[Flaw]:
-        """Not exactly one launcher."""
-        given = [name for name, value in data.items() if value is not None]
-        if len(given) != 1 and set(data) <= set(cls.model_fields):
-            found = listed(given, "and") if given else "none"
-            yield Flaw((), f"needs exactly one launcher ({listed(tuple(cls.model_fields))}), and has {found}")
-
-
 class Experiment(Model):
     """One YAML file."""
 
@@ -221,6 +176,9 @@ class Experiment(Model):
         description="letters, digits, '_', '-' and '.', at most 64 of them, and not dots alone",
         pattern=r"^[A-Za-z0-9_.-]*[A-Za-z0-9_-][A-Za-z0-9_.-]*$",
         max_length=64,
+    )
+    extends: tuple[str, ...] = Field(
+        (), strict=False, description="YAML files whose settings hold where this one says nothing"
     )
     objective: ObjectiveSpec = Field(description="what is minimised: {python: train.py:objective}, say")
     space: dict[str, Any] | None = Field(None, description="the parameters; absent for a hyperas objective")
@@ -246,14 +204,14 @@ class Experiment(Model):
     def mongo(self) -> MongoSpec | None:
         """The MongoDB that keeps the trials; None where sqlite does."""
         if self.store.auto is not None:
-            return MongoSpec() if self.launcher.none is not None else None
+            return None if self.launcher.local is not None else MongoSpec()
         return self.store.mongo
 
     @classmethod
     def is_later(cls, key: str, value: Any) -> bool:
         """An image for workers, and what changes the meaning of a run."""
         del value
-        return key in ("container", "extends", "warm_start", "minimise", "constraints")
+        return key in ("container", "warm_start", "minimise", "constraints")
 
     @classmethod
     def flaws(cls, data: Mapping[str, Any]) -> Iterator[Flaw]:
@@ -261,11 +219,22 @@ class Experiment(Model):
         objective, space = data.get("objective"), data.get("space")
         if isinstance(objective, Mapping):
             yield from _space_belongs(objective, space)
+        yield from _sqlite_is_near(data.get("launcher"), data.get("store"))
         if isinstance(space, Mapping):
             reading = declared.read(space)
             yield from (flaw.below("space") for flaw in reading.flaws)
             if isinstance(objective, Mapping) and isinstance(objective.get("command"), (list, tuple)):
                 yield from _unknown_placeholders(objective["command"], reading.names)
+
+
+def _sqlite_is_near(launcher: Any, store: Any) -> Iterator[Flaw]:
+    """sqlite serves the processes of one machine."""
+    launcher, store = LauncherSpec.read(launcher), StoreSpec.read(store)
+    is_sqlite = isinstance(store, Mapping) and store.get("sqlite") is not None
+    far = [name for name in ("slurm", "ssh") if isinstance(launcher, Mapping) and launcher.get(name) is not None]
+    if is_sqlite and far:
+        why = "sqlite files get damaged when several machines use them"
+        yield Flaw(("store",), f"must be mongo with the {far[0]} launcher, or left out: {why}")
 
 
 def _space_belongs(objective: Mapping[str, Any], space: Any) -> Iterator[Flaw]:

@@ -35,6 +35,8 @@ def _read(text: str) -> tuple[tuple[str, ...], Any]:
     path = tuple(key.split("."))
     if not equals or not all(path):
         raise ValueError("must be KEY=VALUE, as in launcher.local.workers=4")
+    if path[0] == "extends":
+        raise ValueError("files to extend are named in the YAML alone: write it there")
     try:
         node = parse(value_text, "--set")
     except ExperimentError as error:

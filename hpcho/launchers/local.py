@@ -17,10 +17,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hpcho.errors import LauncherError
+from hpcho.launchers.processes import exit_words, kill_strays
 from hpcho.trial import Cause, Failure, Owner, start_ticks
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from hpcho.jobdir import JobDir
 
@@ -45,9 +46,12 @@ class _Worker:
 
 
 class LocalLauncher:
-    """Starts ``command`` (the worker's entry point) as often as there are workers wanted."""
+    """Starts ``command`` (the worker's entry point), at most ``capacity`` times at once."""
 
-    def __init__(self, command: Sequence[str], jobdir: JobDir) -> None:
+    notice = None
+
+    def __init__(self, command: Sequence[str], jobdir: JobDir, *, capacity: int) -> None:
+        self.capacity = capacity
         self._command = list(command)
         self._jobdir = jobdir
         self._workers: dict[Owner, _Worker] = {}
@@ -56,9 +60,13 @@ class LocalLauncher:
         self._not_before = 0.0
         self._reader, self._writer = os.pipe()
 
-    def top_up(self, wanted: int) -> None:
-        """Start workers until ``wanted`` are alive. Raises LauncherError when they fail as they start."""
+    def top_up(self, wanted: int, owners: Collection[Owner]) -> None:
+        """Start workers until ``wanted`` are alive; those of an earlier controller that still finish a trial are some.
+
+        Raises LauncherError when they fail as they start.
+        """
         self._collect()
+        wanted -= sum(owner.is_alive_here() for owner in owners if owner not in self._workers)
         if self._early_exits >= EARLY_EXITS:
             raise LauncherError(
                 f"workers cannot start: {EARLY_EXITS} in a row ended with an error. The last lines of "
@@ -75,19 +83,20 @@ class LocalLauncher:
                 self._not_before = time.monotonic() + 2.0
                 return
 
-    def alive(self) -> list[Owner]:
-        """The workers that are alive."""
-        self._collect()
-        return list(self._workers)
-
-    def death_of(self, owner: Owner) -> Failure | None:
+    def death_of(self, owner: Owner, silent_s: float) -> Failure | None:
         """Why a worker of this host is gone, its pid and start time told apart from a later process's."""
+        del silent_s  # the kernel is never wrong, nor late
         self._collect()
         if owner in self._workers or owner.host != Owner.here().host or owner.is_alive_here():
             return None
         code = self._deaths.get(owner)
-        how = "" if code is None else f", {_exit_words(code)}"
+        how = "" if code is None else f", {exit_words(code)}"
         return Failure(Cause.NODE, f"the worker process {owner} is gone{how}")
+
+    def is_watching(self, owner: Owner) -> bool:
+        """A process that hangs is not gone; silence must tell of it."""
+        del owner
+        return False
 
     def release(self) -> None:
         """SIGTERM to every worker: it gives its trial back and leaves."""
@@ -153,38 +162,3 @@ class LocalLauncher:
         except OSError as error:
             return str(error)
         return "\n".join(text.splitlines()[-count:])
-
-
-def kill_strays(jobdir: JobDir) -> None:
-    """Kill processes that a worker of this job directory started, where that worker itself is gone.
-
-    They are known by the environment that a worker gives to its children: HPCHO_WORKER=<host>:<pid>:<started>.
-    """
-    import psutil  # noqa: PLC0415 - needed only after a death
-
-    for process in psutil.process_iter():
-        try:
-            environment = process.environ()
-        except psutil.Error:
-            continue
-        if environment.get("HPCHO_JOB_DIR") != str(jobdir.path) or "HPCHO_WORKER" not in environment:
-            continue
-        host, pid, started = environment["HPCHO_WORKER"].rsplit(":", 2)
-        worker = Owner(host, int(pid), int(started))
-        if (
-            process.pid not in (worker.pid, os.getpid())
-            and worker.host == Owner.here().host
-            and not worker.is_alive_here()
-        ):
-            log.warning("killing process %d, left behind by the worker %s", process.pid, worker)
-            with contextlib.suppress(psutil.Error):
-                process.kill()
-
-
-def _exit_words(code: int) -> str:
-    if code >= 0:
-        return f"exit code {code}"
-    try:
-        return f"killed by {signal.Signals(-code).name}"
-    except ValueError:
-        return f"killed by signal {-code}"

@@ -111,6 +111,11 @@ class PythonObjective:
         if self._call is None:
             self._call = self._prepared()
 
+    def find(self) -> None:
+        """Import the module(s) and see that the functions are there; calls none. Raises like ``prepare``."""
+        for target in filter(None, (self._target, self._data_target)):
+            _function(target, self._source)
+
     @property
     def takes_trial(self) -> bool:
         """Whether the function has a parameter for the trial: only then can it know of a stop. Known once prepared."""

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from hpcho.report.figures import Picture
-    from hpcho.report.summary import Summary
+    from hpcho.report.summary import CauseCount, Summary
     from hpcho.report.table import Row
 
 __all__ = ["page"]
@@ -86,7 +86,7 @@ def _cards(summary: Summary) -> str:
         *((name, str(summary.states[state] or "")) for state, name in left.items()),
         ("time that it ran", _seconds(summary.elapsed_s)),
         ("trials per hour", number(rate) if rate is not None else ""),
-        ("lost to failures", f"{summary.wasted_s / summary.spent_s:.0%}" if summary.spent_s else ""),
+        ("lost time", f"{summary.wasted_s / summary.spent_s:.0%}" if summary.spent_s else ""),
     ]
     return "".join(
         f'<div class="card"><span class="muted">{_text(name)}</span><b>{_text(value)}</b></div>'
@@ -112,15 +112,11 @@ def _best(summary: Summary) -> str:
 
 
 def _failures(summary: Summary) -> str:
-    """Causes with what they cost, and the errors, alike ones once."""
+    """Causes with what they cost, those of the infrastructure apart, and the errors, alike ones once."""
     if not summary.causes:
         return ""
-    causes = "".join(
-        f'<tr><td>{_text(c.cause)}</td><td class="n">{c.trials}</td><td class="n">{c.attempts}</td>'
-        f'<td class="n">{_text(_seconds(c.wasted_s))}</td></tr>'
-        for c in summary.causes
-    )
-    head = '<th>cause</th><th class="n">trials ended by it</th><th class="n">attempts</th><th class="n">time lost</th>'
+    failures = [cause for cause in summary.causes if not cause.is_infrastructure]
+    interruptions = [cause for cause in summary.causes if cause.is_infrastructure]
     groups: dict[str, list[Row]] = defaultdict(list)
     for row in summary.rows:
         if row.error and row.state == "error":
@@ -128,8 +124,25 @@ def _failures(summary: Summary) -> str:
     worst = sorted(groups.items(), key=lambda group: -len(group[1]))[:5]
     errors = "".join(_error(rows[-1].error, f"{len(rows)} \N{MULTIPLICATION SIGN} ") for _, rows in worst)
     return (
-        f'<section><h2>Failures</h2><div class="wide"><table><thead><tr>{head}</tr></thead>'
-        f'<tbody>{causes}</tbody></table></div><div class="errors">{errors}</div></section>'
+        f"<section>{_causes('Failures', failures)}{_causes('Interruptions', interruptions, counts_saved=True)}"
+        f'<div class="errors">{errors}</div></section>'
+    )
+
+
+def _causes(title: str, causes: Sequence[CauseCount], *, counts_saved: bool = False) -> str:
+    if not causes:
+        return ""
+    heads = ["trials ended by it", "attempts", *(["with work saved"] if counts_saved else []), "time lost"]
+    lines = []
+    for cause in causes:
+        saved = [cause.saved] if counts_saved else []
+        cells = [cause.trials, cause.attempts, *saved, _seconds(cause.wasted_s)]
+        numbers = "".join(f'<td class="n">{_text(str(cell))}</td>' for cell in cells)
+        lines.append(f"<tr><td>{_text(cause.cause)}</td>{numbers}</tr>")
+    head = "<th>cause</th>" + "".join(f'<th class="n">{text}</th>' for text in heads)
+    return (
+        f'<h2>{title}</h2><div class="wide"><table><thead><tr>{head}</tr></thead>'
+        f"<tbody>{''.join(lines)}</tbody></table></div>"
     )
 
 
@@ -156,12 +169,13 @@ def _table_note(summary: Summary, rows: int, names: int) -> str:
 
 
 def _table(rows: Iterable[Row], names: Sequence[str], best: Row | None) -> str:
-    heads = ["trial", "state", "loss", "seconds", "attempts", "cause", *names, "error"]
+    heads = ["trial", "state", "loss", "seconds", "attempts", "interrupted", "cause", *names, "error"]
     head = "".join(f"<th><button><bdi>{_text(name)}</bdi></button></th>" for name in heads)
     lines = []
     for row in rows:
         state = row.state if row.status in (None, "ok") else f"{row.state} ({row.status})"
-        cells = [_cell(value) for value in (row.tid, state, row.loss, row.duration_s, row.attempts, row.cause)]
+        plain = (row.tid, state, row.loss, row.duration_s, row.attempts, row.interrupted or None, row.cause)
+        cells = [_cell(value) for value in plain]
         cells += ["<td></td>" if name not in row.params else _cell(_shown(row.params[name])) for name in names]
         cells.append(f"<td>{_error(row.error)}</td>" if row.error else "<td></td>")
         mark = ' class="best"' if row is best else ""

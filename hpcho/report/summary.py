@@ -12,7 +12,7 @@ from hpcho.errors import UsageError
 from hpcho.report import table
 from hpcho.report.axis import Axis, loss_axis, real, text_of
 from hpcho.report.importance import importances
-from hpcho.trial import Trial, TrialState
+from hpcho.trial import INFRASTRUCTURE, Cause, Trial, TrialState
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -43,12 +43,21 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class CauseCount:
-    """What failures of one cause cost: trials that ended by it, attempts that did, and the time of these attempts."""
+    """What failures of one cause cost: trials that ended by it, attempts that did, and the time that was lost.
+
+    ``saved``: so many of the attempts had saved work to go on from, and their time is not counted as lost.
+    """
 
     cause: str
     trials: int
     attempts: int
     wasted_s: float
+    saved: int = 0
+
+    @property
+    def is_infrastructure(self) -> bool:
+        """Whether the cause says nothing about the params."""
+        return Cause(self.cause) in INFRASTRUCTURE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +75,7 @@ class Summary:
     spent_s: float
     """Sum of all ended attempts' durations."""
     wasted_s: float
-    """The failed attempts' part of it."""
+    """The part of it that came to nothing."""
     states: Mapping[str, int]
     """Trials by state; all five states."""
     ok: int
@@ -175,12 +184,21 @@ def _objective(spec: ObjectiveSpec) -> str:
 
 def _causes(trials: Sequence[Trial]) -> tuple[CauseCount, ...]:
     ended = Counter(trial.cause for trial in trials if trial.state is TrialState.ERROR and trial.cause)
-    wasted = defaultdict(list)
+    attempts = defaultdict(list)
     for trial in trials:
         for attempt in trial.attempts:
             if attempt.cause:
-                wasted[attempt.cause].append(max(attempt.ended_at - attempt.started_at, 0.0))
-    counts = (CauseCount(cause.value, ended[cause], len(times), sum(times)) for cause, times in wasted.items())
+                attempts[attempt.cause].append(attempt)
+    counts = (
+        CauseCount(
+            cause.value,
+            ended[cause],
+            len(of_cause),
+            sum((max(one.ended_at - one.started_at, 0.0) for one in of_cause if not one.saved), 0.0),
+            sum(one.saved for one in of_cause),
+        )
+        for cause, of_cause in attempts.items()
+    )
     return tuple(sorted(counts, key=lambda count: (-count.trials, -count.attempts, count.cause)))
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import csv
 import json
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, TextIO
 
-from hpcho.trial import Trial, TrialState
+from hpcho.trial import INFRASTRUCTURE, Attempt, Trial, TrialState
 
 if TYPE_CHECKING:
     from hpcho.space import Space
@@ -23,6 +24,7 @@ class Row:
     """One trial. ``params`` are flat, inactive ones absent; ``duration_s`` is the last ended attempt's.
 
     ``started`` and ``finished`` are UTC ISO strings of the last attempt; ``loss`` is finite, of a successful trial.
+    ``interruptions`` are the attempts that the infrastructure ended.
     """
 
     tid: int
@@ -37,11 +39,29 @@ class Row:
     error: str | None
     started: str | None
     finished: str | None
+    interruptions: tuple[Attempt, ...] = ()
+
+    @property
+    def interrupted(self) -> str:
+        """The interruptions in a cell: ``preempted 2, node 1 (2 saved)``."""
+        counts = Counter(str(attempt.cause) for attempt in self.interruptions)
+        saved = sum(attempt.saved for attempt in self.interruptions)
+        words = ", ".join(f"{cause} {count}" for cause, count in counts.items())
+        return f"{words} ({saved} saved)" if saved else words
 
     def to_json(self) -> dict[str, Any]:
         """The row as ``hpcho trials --json`` prints it."""
         keys = ("tid", "state", "status", "loss", "params", "duration_s", "owner", "attempts", "cause", "error")
-        return {key: getattr(self, key) for key in keys}
+        interruptions = [
+            {
+                "cause": str(attempt.cause),
+                "saved": attempt.saved,
+                "owner": str(attempt.owner) if attempt.owner else None,
+                "error": attempt.error,
+            }
+            for attempt in self.interruptions
+        ]
+        return {**{key: getattr(self, key) for key in keys}, "interruptions": interruptions}
 
 
 def rows(space: Space, trials: Sequence[Trial]) -> tuple[Row, ...]:
@@ -79,7 +99,8 @@ def write_csv(space: Space, table: Sequence[Row], file: TextIO) -> None:
     A cell that a spreadsheet would run as a formula gets a leading apostrophe.
     """
     names = param_names(space, table)
-    plain = ("tid", "state", "status", "loss", "duration_s", "attempts", "cause", "owner", "started", "finished")
+    plain = ["tid", "state", "status", "loss", "duration_s", "attempts", "interrupted", "cause", "owner"]
+    plain += ["started", "finished"]
     writer = csv.writer(file)  # its "\r\n" has both characters quoted inside of cells
     writer.writerow([*plain, *(f"params.{name}" for name in names), "error"])
     for row in table:
@@ -112,6 +133,7 @@ def _row(space: Space, trial: Trial) -> Row:
         error=trial.error,
         started=iso(trial.claimed_at if running else last.started_at if last else None),
         finished=iso(last.ended_at if ended and last else None),
+        interruptions=tuple(attempt for attempt in trial.attempts if attempt.cause in INFRASTRUCTURE),
     )
 
 

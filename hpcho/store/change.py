@@ -61,5 +61,7 @@ def _attempt(trial: Trial, failure: Failure | None = None) -> Attempt:
     """The attempt that ends now. Of a trial that nobody holds any more (a late result) it is the last claim's."""
     now = time.time()
     started_at = now if trial.claimed_at is None else trial.claimed_at
-    cause, error = (failure.cause, failure.error) if failure else (None, None)
-    return Attempt(trial.owner, started_at, max(now, started_at), cause, error)
+    ended_at = max(now, started_at)
+    if failure is None:
+        return Attempt(trial.owner, started_at, ended_at)
+    return Attempt(trial.owner, started_at, ended_at, failure.cause, failure.error, failure.saved)

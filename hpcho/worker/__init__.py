@@ -26,22 +26,27 @@ def serve(
     lifeline: int | None = None,
     max_trials: int | None = None,
     idle_exit_s: float | None = None,
+    wait_s: float = 0.0,
     tell: Callable[[str], None] | None = None,
 ) -> int:
     """Be one worker of the experiment in ``jobdir`` until there is a reason to leave; returns an exit code.
 
-    It leaves after ``max_trials`` trials, after ``idle_exit_s`` seconds without one, when the file descriptor
-    ``lifeline`` reads its end (whoever held the other end is gone: the running trial is finished first), when the run
-    is stopped, and on SIGTERM, SIGINT, SIGHUP or SIGUSR2 (the running trial is given back). Takes over those signals
-    and SIGCHLD meanwhile, so it must be called in the main thread. ``tell`` hears why it leaves. 0: nothing is left
-    undone; 3: the store was away when a trial's end had to be written. Raises UsageError and StoreError before it has
-    claimed anything.
+    ``wait_s``: how long the store's server may be stopped as the worker begins, since a controller that goes from job
+    to job takes it along. It leaves after ``max_trials`` trials, after ``idle_exit_s`` seconds without one, when the
+    file descriptor ``lifeline`` reads its end (whoever held the other end is gone: the running trial is finished
+    first), when the run is stopped, on SIGTERM, SIGINT, SIGHUP or SIGUSR2, and before its SLURM job ends (``tenure``;
+    the running trial is given back). Takes over those signals and SIGCHLD meanwhile, so it must be called in the main
+    thread. Reads HPCHO_GRACE_S, HPCHO_WALLTIME_S, HPCHO_KILL_WAIT_S (seconds), HPCHO_WORKERS_PER_GPU, HPCHO_MEM_GB and
+    what SLURM tells of the job from the environment. ``tell`` hears why it leaves. 0: nothing is left undone; 3: the
+    store was away when a trial's end had to be written. Raises UsageError and StoreError before it has claimed
+    anything.
     """
     from hpcho.worker.duty import ExperimentDuty  # noqa: PLC0415 - the child imports this package and must stay light
     from hpcho.worker.parent import Worker  # noqa: PLC0415 - as above
 
     duty = ExperimentDuty(jobdir)
-    return Worker(duty, lifeline=lifeline, max_trials=max_trials, idle_exit_s=idle_exit_s, tell=tell).run()
+    worker = Worker(duty, lifeline=lifeline, max_trials=max_trials, idle_exit_s=idle_exit_s, wait_s=wait_s, tell=tell)
+    return worker.run()
 
 
 def serve_fmin(

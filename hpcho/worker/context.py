@@ -49,7 +49,11 @@ class RunningTrial:
         return False
 
     def should_stop(self) -> bool:
-        """Whether the worker was told to stop. Once it has said so, what the objective returns is not a result."""
+        """Whether the worker was told to stop. Once it has said so, what the objective returns is not a result.
+
+        Save under ``dir`` then, whole (write another file and rename it), and return; begin with
+        ``if (trial.dir / "state").exists()`` and go on from there.
+        """
         if not self._stop:
             with self._lock:
                 self._stop = self._stop or ("stop",) in self._channel.poll()

@@ -40,6 +40,11 @@ class Control:
         """``over``: the run has ended; nothing will come for a worker that finds nothing to do."""
         return self._stop == "over"
 
+    @property
+    def is_ending(self) -> bool:
+        """Any of them: a worker that is told to go now goes because the run wants it."""
+        return self._stop is not None
+
     def look(self, max_age_s: float = 0.0) -> None:
         """Read the record, unless it was read less than ``max_age_s`` ago. A store that is away says nothing."""
         now = time.monotonic()

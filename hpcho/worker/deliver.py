@@ -8,7 +8,7 @@ import shutil
 import time
 from typing import TYPE_CHECKING
 
-from hpcho import results
+from hpcho import checkpoints, results
 from hpcho.errors import ClaimLost, StoreError
 from hpcho.retries import may_retry
 
@@ -27,8 +27,6 @@ log = logging.getLogger(__name__)
 
 FIRST_PAUSE_S = 0.2
 LONGEST_PAUSE_S = 30.0
-LONGEST_PAUSE_BEATS = 2.0
-"""The same in heartbeats: of a worker that says nothing for more of them, the controller takes the trial back."""
 STOPPED_S = 5.0
 """How long a worker that was told to stop goes on trying before it leaves."""
 ORPHAN_S = 60.0
@@ -41,12 +39,15 @@ class Delivery:
     def __init__(
         self, store: TrialStore, retries: Retries, events: Events, *, disk_first: bool, heartbeat_s: float
     ) -> None:
-        """``disk_first``: a result is in the trial's folder before the store hears of it, and stays there."""
+        """``disk_first``: a result is in the trial's folder before the store hears of it, and stays there.
+
+        ``heartbeat_s``: how often the trial's life is looked for; who is silent for many of these is given up.
+        """
         self._store = store
+        self._longest_pause_s = min(heartbeat_s, LONGEST_PAUSE_S)
         self._retries = retries
         self._events = events
         self._disk_first = disk_first
-        self._longest_pause_s = min(LONGEST_PAUSE_S, LONGEST_PAUSE_BEATS * heartbeat_s)
 
     def deliver(self, trial: Trial, folder: Path, outcome: Outcome) -> bool:
         """Write ``outcome`` to the store; False when the worker has to leave before it could.
@@ -91,7 +92,7 @@ class Delivery:
             log.info("trial %d was given back", trial.tid)
         else:
             failure = outcome.failure
-            retry = may_retry(trial, failure.cause, self._retries)
+            retry = may_retry(trial, failure, self._retries)
             self._store.fail(trial, failure, retry=retry)
             log.warning(
                 "trial %d: %s: %s%s", trial.tid, failure.cause, _brief(failure), "; it is tried again" if retry else ""
@@ -151,6 +152,8 @@ class _Parcel:
         """It has arrived."""
         if self._late is not None:
             (results.settle if self._stays else results.discard)(self._folder, self._trial.version)
+        if self.outcome.result is not None:
+            checkpoints.discard(self._folder)
         self._remove_stagings()
 
     def _remove_stagings(self) -> None:

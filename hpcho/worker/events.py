@@ -21,14 +21,17 @@ class Events:
     """The outside world. Belongs to the main thread."""
 
     def __init__(self, lifeline: int | None) -> None:
-        self.stops = 0
-        """How many stop signals have come."""
-        self.stop_name = ""
-        """The last one's name."""
+        self.heard: list[signal.Signals] = []
+        """The stop signals that have come."""
         self.has_lifeline = True
         """False once whoever held the other end of the lifeline is gone."""
         self._lifeline = lifeline
         self._wakeup = -1
+
+    @property
+    def stops(self) -> int:
+        """How many stop signals have come."""
+        return len(self.heard)
 
     @contextlib.contextmanager
     def listening(self) -> Iterator[Events]:
@@ -70,8 +73,7 @@ class Events:
 
     def _on_stop(self, number: int, frame: FrameType | None) -> None:
         del frame
-        self.stops += 1
-        self.stop_name = signal.Signals(number).name
+        self.heard.append(signal.Signals(number))
 
 
 def _wake(number: int, frame: FrameType | None) -> None:

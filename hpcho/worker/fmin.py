@@ -30,7 +30,7 @@ FRESH_S = 10.0
 
 
 class FminDuty:
-    """The trials of ``exp_key``. Every failure is final, as it is with hyperopt's own workers."""
+    """The trials of ``exp_key``. A failure is final, as with hyperopt's own workers; the end of a job is no failure."""
 
     pace = SERVER
     disk_first = False
@@ -39,7 +39,7 @@ class FminDuty:
         self.name = exp_key
         self.jobdir = jobdir
         self.trial = TrialSpec()
-        self.retries = Retries(objective=0, timeout=0, oom=0, worker=0, infrastructure=0)
+        self.retries = Retries(objective=0, timeout=0, oom=0, worker=0)
         self.mem_gb: float | None = None
         self._connect = connect
         self._source = source

@@ -3,14 +3,58 @@
 from __future__ import annotations
 
 import contextlib
+import os
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psutil
 
-__all__ = ["GB", "OomCounter", "kin", "resident", "resident_alone"]
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["GB", "Limit", "OomCounter", "kin", "resident", "resident_alone"]
 
 GB = 1 << 30
 """Bytes in the gigabyte of ``mem_gb``: as SLURM counts."""
+
+
+IN_JOB = 0.98
+"""Of a job's memory a trial may take so much, its worker included: at all of it the kernel would end the whole job."""
+
+
+@dataclass(frozen=True)
+class Limit:
+    """What a trial may take (None: anything), and the ``key`` of the YAML that gives it more, "" where there is none.
+
+    ``of_job``: it is the worker's part of its job, so that the worker's own is in it.
+    """
+
+    gb: float | None = None
+    key: str = ""
+    of_job: bool = False
+
+    @classmethod
+    def of(cls, environ: Mapping[str, str], local_gb: float | None) -> Limit:
+        """HPCHO_MEM_GB's where a launcher has set that, else ``local_gb``."""
+        slurm = "launcher.slurm.mem_gb"
+        if gb := environ.get("HPCHO_MEM_GB"):
+            is_job = "SLURM_JOB_ID" in environ
+            return cls(float(gb), slurm if is_job else "launcher.ssh.mem_gb", is_job)
+        if local_gb is None and "HPCHO_WALLTIME_S" in environ:
+            return cls(None, slurm)  # the cluster has its own limit for jobs that ask for none
+        return cls(local_gb, "" if local_gb is None else "launcher.local.mem_gb")
+
+    @property
+    def most_gb(self) -> float:
+        """What the processes of a trial may take by now."""
+        assert self.gb is not None
+        return IN_JOB * self.gb - resident_alone(os.getpid()) / GB if self.of_job else self.gb
+
+    @property
+    def advice(self) -> str:
+        """What to do to have more."""
+        return f"raise {self.key}" if self.key else "give the worker more memory, run fewer workers"
 
 
 def kin(pid: int) -> list[psutil.Process]:

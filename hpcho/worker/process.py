@@ -7,7 +7,7 @@ import os
 import signal
 import socket
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import psutil
@@ -16,6 +16,7 @@ from hpcho.worker import memory
 from hpcho.worker.channel import Channel, ChannelClosed, Message
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from hpcho.worker.stem import Starter
@@ -30,19 +31,24 @@ END_S = 5.0
 
 @dataclass(frozen=True)
 class Plan:
-    """What children are started with. ``mark`` is their HPCHO_WORKER, which whatever they start inherits."""
+    """What children are started with. ``mark`` is their HPCHO_WORKER, which whatever they start inherits.
+
+    ``devices``: further variables of their environment, see ``hpcho.worker.devices``.
+    """
 
     objective: dict[str, Any]
     source: Path
     isolate: bool
     job_dir: Path
     mark: str
+    devices: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def environment(self) -> dict[str, str]:
         """The child's."""
         ours = {"HPCHO_JOB_DIR": str(self.job_dir), "HPCHO_WORKER": self.mark, "PYTHONUTF8": "1"}
-        return {**os.environ, **ours, "PYTHONSAFEPATH": ""}  # the child is found through its working directory
+        ours["PYTHONSAFEPATH"] = ""  # the child is found through its working directory
+        return {**os.environ, **self.devices, **ours}
 
     @property
     def message(self) -> Message:

@@ -35,10 +35,10 @@ asked while a child is loading."""
 
 
 class Warm:
-    """The worker's present child. ``mem_gb``: what it and its descendants may take; None: anything."""
+    """The worker's present child. ``limit``: what it and its descendants may take."""
 
     def __init__(
-        self, plan: Plan, spec: TrialSpec, mem_gb: float | None, *, events: Events, worker_log: WorkerLog
+        self, plan: Plan, spec: TrialSpec, limit: memory.Limit, *, events: Events, worker_log: WorkerLog
     ) -> None:
         self.child: Child | None = None
         """Ready for a trial, once ``make_ready`` has said so and there is no ``unloadable``."""
@@ -49,7 +49,7 @@ class Warm:
         self.oom = memory.OomCounter()
         self._plan = plan
         self._spec = spec
-        self._mem_gb = mem_gb
+        self._limit = limit
         self._events = events
         self._log = worker_log
         self.output = Output(worker_log.fd)
@@ -60,7 +60,7 @@ class Warm:
 
     def memory_watch(self) -> MemoryWatch:
         """A new one."""
-        return MemoryWatch(self._mem_gb)
+        return MemoryWatch(self._limit)
 
     def take_up(self, objective: dict[str, Any]) -> None:
         """Evaluate this one from now on: a child that has loaded another is let go."""
@@ -123,6 +123,7 @@ class Warm:
                         self.output.last_lines(),
                         for_memory=self.oom.rose(),
                         doing="while it loaded the objective",
+                        more_memory=self._limit.advice,
                     )
                 )
                 return True

@@ -6,7 +6,7 @@ import sys
 
 COMMANDS = (
     *("init", "check", "run", "status", "trials", "best", "report"),
-    *("enqueue", "requeue", "stop", "worker", "schema"),
+    *("enqueue", "requeue", "stop", "worker", "doctor", "schema"),
 )
 
 

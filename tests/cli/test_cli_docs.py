@@ -26,11 +26,12 @@ def test_the_commands_page_has_every_command():
     assert set(get_command(app).commands) == set(COMMANDS)
 
 
-@pytest.mark.parametrize("file", ["README.md", "docs/experiment.md"])
+@pytest.mark.parametrize("file", ["README.md", "docs/experiment.md", "docs/slurm.md", "docs/ssh.md"])
 def test_experiments_in_the_papers_load(file, tmp_path):
     import hpcho.experiment
 
     (tmp_path / "train.py").write_text("def objective(params, data): ...\ndef data(): ...\n")
+    (tmp_path / "cluster.yaml").write_text((ROOT / "slurm/profiles/gres.yaml").read_text())
     found = blocks(file, "yaml")
     assert found
     for text in found:

@@ -2,7 +2,7 @@
 
 import pytest
 
-TEMPLATES = ("python", "command", "hyperas")
+TEMPLATES = ("python", "command", "hyperas", "slurm")
 
 
 @pytest.mark.parametrize("template", TEMPLATES)
@@ -23,6 +23,13 @@ def test_a_template_runs_to_its_end(hpcho, tmp_path, template):
     assert hpcho("best", "first/experiment.yaml").returncode == 0
 
 
+def test_the_slurm_template_shows_the_job_and_is_the_python_one_otherwise(hpcho, tmp_path):
+    assert "hpcho doctor first/experiment.yaml" in hpcho("init", "first", "--template", "slurm").stdout
+    hpcho("init", "other")
+    assert (tmp_path / "first" / "train.py").read_text() == (tmp_path / "other" / "train.py").read_text()
+    assert "#SBATCH --array=0-3%4" in hpcho("check", "first/experiment.yaml").stdout
+
+
 def test_init_overwrites_nothing(hpcho, tmp_path):
     (tmp_path / "train.py").write_text("mine")
     done = hpcho("init", ".")
@@ -40,6 +47,6 @@ def test_init_refuses_a_file_as_folder(hpcho, tmp_path):
 
 
 def test_an_unknown_template_is_answered_with_the_known_ones(hpcho):
-    done = hpcho("init", "x", "--template", "slurm")
+    done = hpcho("init", "x", "--template", "ssh")
     assert done.returncode == 2
     assert all(template in done.stderr for template in TEMPLATES)

@@ -58,6 +58,23 @@ def test_status_shows_who_works_on_what(bench, hpcho):
     assert "node7:4711  trial 0" in hpcho("status", bench.yaml).stdout
 
 
+def test_interruptions_are_shown_apart_and_whether_work_was_saved(bench, hpcho):
+    from hpcho.trial import Cause, Failure, Owner, TrialState
+
+    bench.add({"x": 1.0})
+    store = bench.store()
+    for saved in (True, False):
+        trial = store.claim(Owner("gpu1", 4711))
+        lost = Failure(Cause.PREEMPTED, "its job 7_0 was preempted on gpu1", saved=saved)
+        store.move(trial, TrialState.NEW, failure=lost)
+    store.close()
+    document = json.loads(hpcho("status", bench.yaml, "--json").stdout)
+    assert (document["interrupted"], document["saved"], document["failures"]) == ({"preempted": 2}, 1, {})
+    said = hpcho("status", bench.yaml).stdout
+    assert "  interrupted  preempted 2  (tried again; 1 had saved work, and went on from there)" in said
+    assert "preempted 2 (1 saved)" in hpcho("trials", bench.yaml).stdout
+
+
 def test_watch_ends_with_the_run(run, hpcho):
     store = run.store()
     store.put("end", {"reason": "trials", "message": "3 successful trials", "usable": True})
@@ -78,6 +95,7 @@ def test_trials_json(run, hpcho):
     assert rows[3]["error"].endswith("ValueError: no such optimizer")
     assert rows[4]["attempts"] == 0
     keys = {"tid", "state", "status", "loss", "params", "duration_s", "owner", "attempts", "cause", "error"}
+    keys |= {"interruptions"}
     assert all(set(row) == keys for row in rows)
 
 

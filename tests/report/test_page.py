@@ -10,7 +10,7 @@ from hpcho import space
 from hpcho.report import summarise
 from hpcho.report.figures import Picture, pictures
 from hpcho.report.page import page
-from hpcho.trial import Cause, Failure
+from hpcho.trial import Attempt, Cause, Failure, TrialState
 
 HOSTILE = "</td><script>alert(1)</script><img src=x onerror=alert(1)>$title\x00\"'&lt;"
 
@@ -50,6 +50,17 @@ def test_the_page_shows_what_matters_first():
         "1 min 30 s",
     ):
         assert shown in text
+
+
+def test_failures_and_interruptions_are_told_apart():
+    failed = made.failed(0)
+    assert "Interruptions" not in page_of([failed])
+    attempts = (Attempt(made.OWNER, 0, 9, Cause.PREEMPTED, "its job was preempted", saved=True),)
+    page = page_of([made.trial(1, TrialState.NEW, attempts=attempts)])
+    assert "<h2>Failures</h2>" not in page
+    text = " ".join(" ".join(Reader(page).text).split())
+    assert "Interruptions cause trials ended by it attempts with work saved time lost preempted 0 1 1 0 s" in text
+    assert "preempted 1 (1 saved)" in text
 
 
 @pytest.mark.parametrize("trials", made.ODD.values(), ids=made.ODD)

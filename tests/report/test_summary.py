@@ -40,9 +40,20 @@ def test_counts_by_state_and_end():
         CauseCount("objective", 1, 1, 3.0),
         CauseCount("node", 0, 1, 4.0),
     )
+    assert [cause.is_infrastructure for cause in summary.causes] == [False, False, True]
     assert (summary.spent_s, summary.wasted_s) == (14.0, 11.0)
     assert summary.best.tid == 6
     assert summary.trials_per_hour == 5 * 60
+
+
+def test_time_whose_work_was_saved_is_not_lost():
+    attempts = (
+        Attempt(made.OWNER, 0, 10, Cause.PREEMPTED, "its job was preempted", saved=True),
+        Attempt(made.OWNER, 20, 23, Cause.PREEMPTED, "its job was preempted"),
+    )
+    summary = summary_of([made.trial(0, TrialState.NEW, attempts=attempts)])
+    assert summary.causes == (CauseCount("preempted", 0, 2, 3.0, saved=1),)
+    assert (summary.spent_s, summary.wasted_s) == (13.0, 3.0)
 
 
 def test_steps_follow_the_order_of_ends():

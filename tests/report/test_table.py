@@ -29,8 +29,26 @@ def test_a_row_has_the_keys_of_the_json_document():
             "attempts": 1,
             "cause": None,
             "error": None,
+            "interruptions": [],
         }
     ]
+
+
+def test_what_the_infrastructure_has_ended_is_told_apart():
+    attempts = (
+        Attempt(made.OWNER, 0.0, 1.0, Cause.PREEMPTED, "its job 7_0 was preempted on gpu1", saved=True),
+        Attempt(made.OWNER, 1.0, 2.0, Cause.NODE, "node gpu1 failed"),
+        Attempt(None, 2.0, 3.0, Cause.OBJECTIVE, "ValueError"),
+        Attempt(made.OWNER, 3.0, 4.0),
+    )
+    trial = made.trial(0, TrialState.DONE, attempts=attempts, result=made.done(0, 1.0).result)
+    (row,) = rows(made.SPACE, [trial])
+    assert row.interrupted == "preempted 1, node 1 (1 saved)"
+    assert row.to_json()["interruptions"] == [
+        {"cause": "preempted", "saved": True, "owner": "node01:4242", "error": "its job 7_0 was preempted on gpu1"},
+        {"cause": "node", "saved": False, "owner": "node01:4242", "error": "node gpu1 failed"},
+    ]
+    assert written([trial])[0]["interrupted"] == row.interrupted
 
 
 def test_a_failed_trial_shows_its_last_attempt():

@@ -87,7 +87,7 @@ def test_every_form_is_valid(text):
         ("gamma: 0.25", "gama: 0.25"),
         ("name: tpe", "name: tpee"),
         ("{local: {workers: 2}}", "{}"),
-        ("{local: {workers: 2}}", "slurm"),
+        ("{local: {workers: 2}}", "slrm"),
         ("{trials: 50, hours: 12, loss: 0.01, failures: 10}", "{}"),
         ("workers: 2", "workers: 0"),
         ("store: auto", "store: mango"),

@@ -167,6 +167,8 @@ class Settling:
             if self._held(trial, pending) is not None:
                 raise StoreError(f"trial {trial.tid} is as it was and cannot be written: see its document in `jobs`")
             return self._made(trial.tid)
+        if trial.state is not TrialState.RUNNING:
+            return done
         # Heartbeats have changed it without its version.
         own = self._own.get(trial.tid)
         if own is not None and (own.version, own.owner) == (trial.version, trial.owner):

@@ -11,7 +11,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
-from hpcho.errors import StoreError
+from hpcho.errors import StoreError, StoreStopped
 from hpcho.store import location
 from hpcho.store.server import lease, program
 from hpcho.store.server.place import address_of, whereabouts
@@ -42,12 +42,21 @@ class ManagedServer:
     """The managed server of one experiment.
 
     ``choose_host`` says where workers are to reach it, should it have to be started; ``made_on`` is the host on which
-    its data were begun.
+    its data were begun; ``elsewhere`` gives the reason where another process is to start it, and None where none is.
     """
 
-    def __init__(self, files: Files, *, choose_host: Callable[[], str], port: int | None, made_on: str) -> None:
+    def __init__(
+        self,
+        files: Files,
+        *,
+        choose_host: Callable[[], str],
+        port: int | None,
+        made_on: str,
+        elsewhere: Callable[[], str | None],
+    ) -> None:
         self._files = files
         self._choose_host, self._port, self._made_on = choose_host, port, made_on
+        self._elsewhere = elsewhere
         self._keeper: subprocess.Popen[bytes] | None = None
         self._link: Link | None = None
         self._looked_at = 0.0
@@ -56,7 +65,7 @@ class ManagedServer:
         """Have a server that answers: the one that runs, or one that is started now.
 
         After ``patience_s`` False; without it, what is up later than START_S is an error. Raises StoreError, and
-        StoreFull when there is no room for its data.
+        StoreFull when there is no room for its data, StoreStopped where it is not for this process to start it.
         """
         deadline = time.monotonic() + (START_S if patience_s is None else patience_s)
         while not self._is_up():
@@ -117,7 +126,10 @@ class ManagedServer:
         where = whereabouts(self._files.jobdir)
         if where is None or not where.is_running or (holder is not None and not holder.may_serve):
             return False
-        current = address_of(self._files.jobdir)
+        try:
+            current = address_of(self._files.jobdir)
+        except StoreStopped:  # just now
+            return False
         if self._link is None or self._link.address != current:
             self._hang_up()
             self._link = Link(current)
@@ -137,6 +149,8 @@ class ManagedServer:
         holder = lease.read(self._files.place)
         if holder is not None and holder.is_here and holder.may_live:
             return
+        if (reason := self._elsewhere()) is not None:
+            raise StoreStopped(reason)
         self._check_host()
         command = self._command(program.find(self._files.written_by))
         self._files.make()

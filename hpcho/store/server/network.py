@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import socket
+from typing import TYPE_CHECKING
 
 from hpcho.errors import StoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 __all__ = ["EVERY", "LOOPBACK", "free_port", "is_free", "listening_address", "reachable_address"]
 
@@ -16,18 +20,22 @@ ELSEWHERE = ("192.0.2.1", 9)
 """An address that is no machine's (RFC 5737): the way to it is the way to other machines."""
 
 
-def reachable_address() -> str:
-    """The address of this machine that others reach: that of the default route. Raises StoreError.
+def reachable_address(machines: Iterable[str] = ()) -> str:
+    """The address of this machine that ``machines`` reach, and others: the one the kernel uses on the way to them.
 
-    A datagram socket that is connected asks the kernel for the route and sends nothing.
+    Without any of them known it is that of the default route. Raises StoreError. A datagram socket that is connected
+    asks the kernel for the route and sends nothing.
     """
-    with contextlib.suppress(OSError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.connect(ELSEWHERE)
-        return str(probe.getsockname()[0])
+    for place in (*((machine, 9) for machine in machines), ELSEWHERE):
+        with contextlib.suppress(OSError):
+            family, kind, _, _, address = socket.getaddrinfo(*place, type=socket.SOCK_DGRAM)[0]
+            with socket.socket(family, kind) as probe:
+                probe.connect(address)
+                return str(probe.getsockname()[0])
     with contextlib.suppress(OSError):
-        address = socket.gethostbyname(socket.gethostname())
-        if not address.startswith("127."):
-            return address
+        own = socket.gethostbyname(socket.gethostname())
+        if not own.startswith("127."):
+            return own
     raise StoreError(
         "no address of this machine can be found at which other machines reach it: "
         "name one, `store: {mongo: {host: ...}}`; 127.0.0.1 does where all workers are on this machine"

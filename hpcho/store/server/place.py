@@ -20,7 +20,7 @@ import shutil
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from hpcho.errors import StoreError
+from hpcho.errors import StoreError, StoreStopped
 from hpcho.jobdir import write_atomically
 from hpcho.store import address
 
@@ -172,8 +172,8 @@ def whereabouts(jobdir: JobDir) -> Whereabouts | None:
 
 
 def address_of(jobdir: JobDir) -> Address:
-    """The way in to the managed server that runs. Raises StoreError when none does, or this user may not."""
+    """The way in to the managed server that runs. Raises StoreStopped when none does, StoreError when one may not."""
     where = whereabouts(jobdir)
     if where is None or not where.is_running:
-        raise StoreError(f"the MongoDB server of {jobdir.path} is not running; `hpcho run` starts it")
+        raise StoreStopped(f"the MongoDB server of {jobdir.path} is not running; `hpcho run` starts it")
     return address.managed(where.host, where.port, address.read_password(folder_of(jobdir) / "password"))

@@ -8,11 +8,11 @@ from __future__ import annotations
 import json
 import socket
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from hpcho.errors import ResumeError, StoreError, StoreFull, StoreLost
+from hpcho.errors import ResumeError, StoreError, StoreFull, StoreLost, StoreStopped
 from hpcho.store import location
 from hpcho.store.address import Address, read_password
 from hpcho.store.server import network
@@ -21,12 +21,12 @@ from hpcho.store.server.place import Files, address_of, folder_of
 from hpcho.store.server.room import check_room
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from hpcho.experiment.schema import Experiment, MongoSpec
     from hpcho.jobdir import JobDir
 
-__all__ = ["Service", "attend", "mongo_of", "way_in"]
+__all__ = ["Service", "attend", "choose_host", "mongo_of", "way_in"]
 
 AWAY_S = 900.0
 """How long a store that was there may be away before the run gives up."""
@@ -91,7 +91,8 @@ class _Served:
             self._away_since = now
         try:
             if self._server is not None:
-                self._server.ensure(PATIENCE_S)
+                with suppress(StoreStopped):  # then whoever is to start it takes a while
+                    self._server.ensure(PATIENCE_S)
         except StoreFull as full:
             error = full
         if isinstance(error, StoreFull):
@@ -114,13 +115,17 @@ def attend(
     note: Callable[[str], None] | None = None,
     *,
     await_end: bool = False,
+    machines: Callable[[], Iterable[str]] = tuple,
+    elsewhere: Callable[[], str | None] = lambda: None,
 ) -> Iterator[Service]:
     """Have the store of ``jobdir`` reachable meanwhile; our own server is started where it does not run.
 
     ``experiment``: what to go by instead of the settings in the record. At the first time it is noted in the record
     where the trials are, and ``note`` is told what the user should know of that. Our own server ends when nobody needs
-    it any more; ``await_end`` waits for that. Raises StoreError, and ResumeError when ``experiment`` wants another
-    store than the one where the trials are.
+    it any more; ``await_end`` waits for that. ``machines`` gives addresses from which it must be reached, as far as any
+    are known. ``elsewhere`` is asked before our own server is started, and gives the reason where another process is to
+    do that. Raises StoreError, which then is StoreStopped, and ResumeError when ``experiment`` wants another store than
+    the one where the trials are.
     """
     record = jobdir.read_record()
     if record is None:
@@ -137,16 +142,29 @@ def attend(
         yield _Served(jobdir, None)
         return
 
-    def choose_host() -> str:
-        return spec.host or (network.LOOPBACK if experiment.launcher.local else network.reachable_address())
-
     files = Files(jobdir, jobdir.path / noted["path"])
-    server = ManagedServer(files, choose_host=choose_host, port=spec.port, made_on=noted["host"])
+    server = ManagedServer(
+        files,
+        choose_host=lambda: choose_host(experiment, spec, machines),
+        port=spec.port,
+        made_on=noted["host"],
+        elsewhere=elsewhere,
+    )
     try:
         server.ensure()
         yield _Served(jobdir, server)
     finally:
         server.release(await_end=await_end)
+
+
+def choose_host(experiment: Experiment, spec: MongoSpec, machines: Callable[[], Iterable[str]]) -> str:
+    """Where workers reach a server that this machine starts for ``experiment``. Raises StoreError.
+
+    ``machines`` gives addresses from which it must be reached, as far as any are known.
+    """
+    if spec.host is not None:
+        return spec.host
+    return network.LOOPBACK if experiment.launcher.local else network.reachable_address(machines())
 
 
 def mongo_of(record: Mapping[str, Any], experiment: Experiment | None = None) -> MongoSpec | None:
