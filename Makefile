@@ -3,7 +3,11 @@
 check:
 	tests/all
 
+# The same, and the tests on a whole SLURM of this host, which takes about half an hour more.
+check-cluster:
+	CLUSTER=1 tests/all
+
 docs:
 	$(or $(VENV),build/venv)/bin/python tests/cli/commands_page.py > docs/commands.md
 
-.PHONY: check docs
+.PHONY: check check-cluster docs
