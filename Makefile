@@ -3,7 +3,7 @@
 check:
 	tests/all
 
-# The same, and the tests on a whole SLURM of this host, which takes about half an hour more.
+# The same, and the tests on a whole SLURM and ssh hosts of this machine, which takes about half an hour more.
 check-cluster:
 	CLUSTER=1 tests/all
 
