@@ -24,6 +24,7 @@ def test_finished_trials_come_back_with_their_results_and_files(lab, what):
     lab.write(KEEPS, MONGO)
     lab.run()
     before, best = facts(lab.trials()), lab.json("best")
+    lab.until(lambda: lab.processes() == [])  # the server of the last command, too
     shutil.rmtree(lab.job_dir / what)
     again = lab.run("--set", "budget.trials=15")
     assert "bringing back what they have finished" in again.stderr
