@@ -386,9 +386,9 @@ class Controller:
             rest = [t for t in self._unfinished() if t.tid not in asked_for and (t.state is TrialState.NEW or over)]
             deadline = time.monotonic() + STEP_S
             for trial in rest:
+                self._move(trial, TrialState.CANCEL)
                 if time.monotonic() >= deadline:
                     return None
-                self._move(trial, TrialState.CANCEL)
         if asked_for:
             self._top_up(len(asked_for))
         if self.ledger.running or asked_for:

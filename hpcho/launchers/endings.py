@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 from typing import TYPE_CHECKING
 
+from hpcho.errors import StoreError
 from hpcho.trial import Cause, Failure
 
 if TYPE_CHECKING:
@@ -43,6 +44,9 @@ def has_ended(state: str) -> bool:
 def failure(row: Row, account: Account | None, spec: SlurmLauncher) -> Failure:
     """Why a worker is gone whose job is in this state."""
     cause = Cause.PREEMPTED if row.state in QUEUED else ENDED.get(row.state, Cause.NODE)
+    if row.state == "FAILED" and account is not None and account.exit_code == StoreError.exit_code:
+        where = f" on {row.node}" if row.node else ""
+        return Failure(Cause.NETWORK, f"its job {row.id}{where} had to leave while the store was away")
     return Failure(cause, _words(row, account, spec))
 
 

@@ -47,8 +47,13 @@ def test_states_have_causes_and_words(state, cause, said):
 
 def test_an_exit_code_is_told_with_its_signal():
     assert words("FAILED", Account("FAILED", 137))[1] == "the worker of job 12_3 ended on gpu1 (exit code 137: SIGKILL)"
-    assert words("FAILED", Account("FAILED", 3))[1].endswith("(exit code 3)")
+    assert words("FAILED", Account("FAILED", 4))[1].endswith("(exit code 4)")
     assert words("FAILED", reason="NonZeroExitCode")[1].endswith("(NonZeroExitCode)")
+
+
+def test_a_worker_that_left_while_the_store_was_away_says_so_with_its_exit_code():
+    told = words("FAILED", Account("FAILED", 3))
+    assert told == (Cause.NETWORK, "its job 12_3 on gpu1 had to leave while the store was away")
 
 
 def test_memory_is_told_with_the_key_to_change():

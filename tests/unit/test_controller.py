@@ -1,0 +1,80 @@
+"""The controller's steps on a real store, with a launcher that only takes note."""
+
+import json
+from contextlib import closing
+
+import pytest
+
+from hpcho import samplers, space
+from hpcho.controller import Controller, controller
+from hpcho.experiment.schema import Experiment
+from hpcho.jobdir import JobDir
+from hpcho.launchers.none import NoLauncher
+from hpcho.store.sqlite import SqliteStore
+from hpcho.trial import Cause, Failure, Owner, Result, TrialState
+
+OWNER = Owner("node", 1, 1, "12_0")
+
+
+class Workers(NoLauncher):
+    """So many workers, of whom the test is each."""
+
+    def __init__(self, capacity):
+        self.capacity = capacity
+        self.owners = []
+
+    def top_up(self, wanted, owners):
+        self.owners.append(set(owners))
+
+
+@pytest.fixture
+def begin(tmp_path):
+    """Begins a run: its controller, its store and its launcher."""
+    with closing(SqliteStore(tmp_path / "trials.db", JobDir(tmp_path))) as store:
+
+        def begin(budget, workers):
+            settings = {
+                "name": "lab",
+                "objective": {"python": "objective.py:objective"},
+                "space": {"x": {"float": [-5, 5]}},
+                "sampler": {"name": "random"},
+                "budget": budget,
+                "launcher": {"none": {}},
+            }
+            experiment = Experiment.model_validate_json(json.dumps(settings))
+            points = space.build(experiment.space)
+            sampler = samplers.build(experiment.sampler, points)
+            launcher = Workers(workers)
+            run = Controller(experiment, JobDir(tmp_path), store, points, sampler, launcher, seed=1)
+            return run, store, launcher
+
+        yield begin
+
+
+@pytest.mark.parametrize(("workers", "ahead"), [(2, 16), (200, 1000), (1500, 1500)])
+def test_many_workers_have_one_trial_each_ahead(begin, workers, ahead):
+    run, store, _ = begin({"trials": 5000}, workers)
+    run.step()
+    assert len(store.changes()[1]) == ahead
+
+
+def test_whoever_has_ended_a_trial_between_two_steps_is_known_to_have_had_it(begin):
+    run, store, launcher = begin({"trials": 10}, 1)
+    run.step()
+    store.fail(store.claim(OWNER), Failure(Cause.OOM, "too much"), retry=True)
+    run.step()
+    run.step()
+    assert launcher.owners == [set(), {OWNER}, set()]
+
+
+def test_cancelling_what_is_queued_takes_several_steps_where_it_takes_long(begin, monkeypatch):
+    monkeypatch.setattr(controller, "STEP_S", 0.0)
+    run, store, _ = begin({"trials": 100, "loss": 0}, 1)
+    run.step()
+    queued = len(store.changes()[1]) - 1
+    store.finish(store.claim(OWNER), Result(-1.0))
+    steps = 1
+    while (end := run.step()) is None:
+        steps += 1
+    assert (end.reason, steps) == ("loss", queued + 1)
+    assert {trial.state for trial in store.changes()[1]} == {TrialState.DONE, TrialState.CANCEL}
