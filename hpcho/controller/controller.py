@@ -325,6 +325,8 @@ class Controller:
         if not self._sampler.uses_history:
             ahead = max(LEAST_AHEAD * workers, math.ceil(rate * AHEAD_S))
             full = max(min(ahead, MOST_AHEAD), workers)
+            if self.ledger.states[TrialState.DONE] == 0:
+                full = max(FIRST_FAILURES, workers)  # a broken objective is to fail these, and not a whole queue
             # in batches: a few large transactions leave the store to the workers
             return full - len(self.ledger.waiting) if len(self.ledger.waiting) <= full // 2 else 0
         if workers == 1 and self.workers == 1:

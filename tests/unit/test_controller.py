@@ -53,6 +53,17 @@ def begin(tmp_path):
 
 @pytest.mark.parametrize(("workers", "ahead"), [(2, 16), (200, 1000), (1500, 1500)])
 def test_many_workers_have_one_trial_each_ahead(begin, workers, ahead):
+    run, store, _ = begin({"trials": 9000}, workers)
+    run.step()
+    store.finish(store.claim(OWNER), Result(1.0))  # of one nobody can tell a rate
+    while (claimed := store.claim(OWNER)) is not None:
+        store.fail(claimed, Failure(Cause.NODE, "gone"), retry=False)
+    run.step()
+    assert len(run.ledger.waiting) == ahead
+
+
+@pytest.mark.parametrize(("workers", "ahead"), [(1, 5), (2, 5), (200, 200)])
+def test_before_the_first_success_no_more_is_queued_than_a_broken_objective_may_cost(begin, workers, ahead):
     run, store, _ = begin({"trials": 5000}, workers)
     run.step()
     assert len(store.changes()[1]) == ahead
