@@ -8,8 +8,8 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from hpcho.experiment.model import Model
-from hpcho.experiment.wording import Flaw, listed, shown
+from hpcho.experiment.model import Model, OneOf
+from hpcho.experiment.wording import Flaw, shown
 
 __all__ = ["ControllerJob", "LauncherSpec", "LocalLauncher", "NoLauncher", "SlurmLauncher", "SshLauncher"]
 
@@ -162,7 +162,7 @@ class NoLauncher(Model):
     like: ClassVar[str] = "{}"
 
 
-class LauncherSpec(Model):
+class LauncherSpec(OneOf):
     """Exactly one launcher. ``launcher: local`` in YAML is short for ``launcher: {local: {}}``."""
 
     like: ClassVar[str] = "{local: {workers: 2}}"
@@ -172,20 +172,3 @@ class LauncherSpec(Model):
     slurm: SlurmLauncher | None = None
     ssh: SshLauncher | None = None
     none: NoLauncher | None = None
-
-    @classmethod
-    def read(cls, data: Any) -> Any:
-        """``local``, and ``{local: }`` with nothing after it, are short for ``{local: {}}``."""
-        if isinstance(data, str):
-            return {data: {}}
-        if isinstance(data, Mapping) and len(data) == 1 and None in data.values():
-            return {name: {} for name in data}
-        return data
-
-    @classmethod
-    def flaws(cls, data: Mapping[str, Any]) -> Iterator[Flaw]:
-        """Not exactly one launcher."""
-        given = [name for name, value in data.items() if value is not None]
-        if len(given) != 1 and set(data) <= set(cls.model_fields):
-            found = listed(given, "and") if given else "none"
-            yield Flaw((), f"needs exactly one launcher ({listed(tuple(cls.model_fields))}), and has {found}")

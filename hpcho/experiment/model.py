@@ -11,7 +11,7 @@ from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
 
 from hpcho.experiment.wording import Flaw, listed, meant, shown
 
-__all__ = ["Model", "flaws_in"]
+__all__ = ["Model", "OneOf", "flaws_in"]
 
 KIND = "hpcho"
 """Type of the pydantic errors whose message is ours."""
@@ -97,6 +97,27 @@ class Model(BaseModel):
             like = f" like {cls.like}" if cls.like and not path else ""
             return f"must be a mapping{like}, not {shown(value)}"
         return _wrong_value(error)
+
+
+class OneOf(Model):
+    """Exactly one of its keys, each a mapping. ``local`` in YAML is short for ``{local: {}}``."""
+
+    @classmethod
+    def read(cls, data: Any) -> Any:
+        """A name alone, and ``{name: }`` with nothing in it, are short for ``{name: {}}``."""
+        if isinstance(data, str):
+            return {data: {}}
+        if isinstance(data, Mapping) and len(data) == 1 and None in data.values():
+            return {name: {} for name in data}
+        return data
+
+    @classmethod
+    def flaws(cls, data: Mapping[str, Any]) -> Iterator[Flaw]:
+        """Not exactly one."""
+        given = [name for name, value in data.items() if value is not None]
+        if len(given) != 1 and set(data) <= set(cls.model_fields):
+            found = listed(given, "and") if given else "none"
+            yield Flaw((), f"needs exactly one {cls.noun} ({listed(tuple(cls.model_fields))}), and has {found}")
 
 
 def flaws_in(error: ValidationError) -> list[Flaw]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import Field
 
-from hpcho.experiment.model import Model
-from hpcho.experiment.wording import Flaw, listed
+from hpcho.experiment.model import Model, OneOf
+from hpcho.experiment.wording import Flaw
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
 
 __all__ = ["AutoSpec", "MongoSpec", "SqliteSpec", "StoreSpec"]
 
@@ -69,7 +71,7 @@ class MongoSpec(Model):
                 yield Flaw((key,), f"belongs to {of}: {what}", at_key=True)
 
 
-class StoreSpec(Model):
+class StoreSpec(OneOf):
     """Exactly one store. ``store: mongo`` in YAML is short for ``store: {mongo: {}}``."""
 
     like: ClassVar[str] = "{mongo: {port: 27017}}"
@@ -81,17 +83,5 @@ class StoreSpec(Model):
 
     @classmethod
     def read(cls, data: Any) -> Any:
-        """``mongo``, and ``{mongo: }`` with nothing in it, are short for ``{mongo: {}}``; a URL: the mongo there."""
-        if isinstance(data, str):
-            return {"mongo": data} if "://" in data else {data: {}}
-        if isinstance(data, Mapping) and len(data) == 1 and None in data.values():
-            return {name: {} for name in data}
-        return data
-
-    @classmethod
-    def flaws(cls, data: Mapping[str, Any]) -> Iterator[Flaw]:
-        """Not exactly one store."""
-        given = [name for name, value in data.items() if value is not None]
-        if len(given) != 1 and set(data) <= set(cls.model_fields):
-            found = listed(given, "and") if given else "none"
-            yield Flaw((), f"needs exactly one store ({listed(tuple(cls.model_fields))}), and has {found}")
+        """A URL is short for the mongo there."""
+        return {"mongo": data} if isinstance(data, str) and "://" in data else super().read(data)
