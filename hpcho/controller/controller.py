@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import math
-import random
 import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -17,6 +16,7 @@ from hpcho import checkpoints, results
 from hpcho.controller.canary import Canary
 from hpcho.controller.keep import Keeper
 from hpcho.controller.listening import Listening
+from hpcho.controller.points import points_left
 from hpcho.errors import ClaimLost, StoreLost
 from hpcho.retries import may_retry
 from hpcho.standing import Ledger
@@ -101,7 +101,7 @@ class Controller:
         self._elapsed_s = float((store.get("clock") or {}).get("elapsed_s", 0.0))
         self._ticked_at = self._recorded_at = time.monotonic()
         self._refresh()
-        self._points = self._points_left()
+        self._points = points_left(experiment.points, space, self.ledger.trials, seed)
         self._errors_before = self.ledger.states[TrialState.ERROR]
         self._step_s = 0.02
         self._late_due = 0.0
@@ -300,23 +300,6 @@ class Controller:
         drafts = self._points[:n] or [Draft(vals) for vals in self._sampler.suggest(self.ledger.trials, n, self._seed)]
         self.ledger.apply(self._store.add(drafts))
         del self._points[:n]
-
-    def _points_left(self) -> list[Draft]:
-        """The YAML's points that are no trials yet; what they leave out is sampled, the same way at every resume.
-
-        A point that has become a trial is known by its params, wherever in the list it stands by now.
-        """
-        added = [self._space.decode(trial.vals) for trial in self.ledger.trials if trial.origin == "point"]
-        left = []
-        for number, point in enumerate(self.experiment.points):
-            vals = self._space.encode(point, random.Random(f"{self._seed} point {number}"))
-            params = self._space.decode(vals)
-            like = next((one for one in added if all(one.get(name) == params.get(name) for name in point)), None)
-            if like is None:
-                left.append(Draft(vals, origin="point"))
-            else:
-                added.remove(like)
-        return left
 
     def _room(self) -> int:
         """How many trials the queue has room for, so that no worker waits and no suggestion is older than need be."""

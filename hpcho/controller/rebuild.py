@@ -73,8 +73,11 @@ def rebuild(store: Restorable, jobdir: JobDir) -> int:
 def _recalled(jobdir: JobDir) -> Iterator[tuple[Path, tuple[Trial, dict[str, Path]] | None]]:
     """The trials' folders by tid, each with the finished trial in it."""
     for folder in sorted(_folders(jobdir), key=lambda folder: int(folder.name)):
-        attachments = folder / "attachments"
-        yield folder, results.recall(folder, lambda name, place=attachments: place / file_name(name))  # type: ignore[misc]
+
+        def attachment(name: str, place: Path = folder / "attachments") -> Path:
+            return place / file_name(name)
+
+        yield folder, results.recall(folder, attachment)
 
 
 def _folders(jobdir: JobDir) -> Iterator[Path]:
