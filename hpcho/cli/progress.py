@@ -86,9 +86,9 @@ class Terminal:
 
     def _block(self, standing: Standing) -> RenderableType:
         from rich.console import Group  # noqa: PLC0415 - as above
-        from rich.progress_bar import ProgressBar  # noqa: PLC0415
-        from rich.table import Table  # noqa: PLC0415
-        from rich.text import Text  # noqa: PLC0415
+        from rich.progress_bar import ProgressBar  # noqa: PLC0415 - rich: only a terminal needs it
+        from rich.table import Table  # noqa: PLC0415 - rich: only a terminal needs it
+        from rich.text import Text  # noqa: PLC0415 - rich: only a terminal needs it
 
         first = Table.grid(padding=(0, 2))
         total = self._budget.trials

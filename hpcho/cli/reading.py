@@ -47,7 +47,7 @@ def status(
 
 def _watch(run: Run) -> None:
     from rich.live import Live  # noqa: PLC0415 - only a watching terminal needs it
-    from rich.text import Text  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415 - rich: only a terminal needs it
 
     from hpcho.standing import Ledger, read  # noqa: PLC0415 - as in status
 

@@ -42,7 +42,7 @@ def run(
     `hpcho run` is going, this one only looks on.
     """
     from hpcho.cli.run import run as run_experiment  # noqa: PLC0415 - heavy: `hpcho --help` does without
-    from hpcho.errors import UsageError  # noqa: PLC0415
+    from hpcho.errors import UsageError  # noqa: PLC0415 - as above
 
     if detach and as_job:
         raise UsageError("--detach leaves the controller on this machine, --as-job puts it into a job: choose one")
@@ -89,8 +89,8 @@ def worker(
     """
     from hpcho.cli.database import serve_fmin, tell_of_leaving  # noqa: PLC0415 - as in run
     from hpcho.cli.opening import find_job_dir  # noqa: PLC0415 - as in run
-    from hpcho.errors import UsageError  # noqa: PLC0415
-    from hpcho.worker import serve  # noqa: PLC0415
+    from hpcho.errors import UsageError  # noqa: PLC0415 - as above
+    from hpcho.worker import serve  # noqa: PLC0415 - as above
 
     if (experiment is None) == (mongo_url is None):
         raise UsageError("name the EXPERIMENT to work for, or a database that hyperopt's fmin uses: --mongo-url URL")

@@ -249,7 +249,8 @@ def _conclude(path: Path, end: dict[str, Any], standing: standings.Standing) -> 
         return 0
     say(f"Finished: {end['message']}.")
     if not end["usable"]:
-        print(f"hpcho: no trial was successful; `hpcho trials {quoted}` shows why", file=sys.stderr)  # noqa: T201
+        why = f"hpcho: no trial was successful; `hpcho trials {quoted}` shows why"
+        print(why, file=sys.stderr)  # noqa: T201 - an error's place
         return 1
     say(
         f"Next: `hpcho report {quoted} --open`, `hpcho best {quoted}`; a larger budget and `hpcho run` go on from here."

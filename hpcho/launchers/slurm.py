@@ -47,6 +47,8 @@ IDLE_S = 2.0
 """What a worker without a trial gets to leave, once the run is over."""
 LEAVE_S = 5.0
 """Given to a worker on top of its grace before its job is cancelled."""
+TOLD = 10
+"""How many jobs a line of the log names."""
 CLOSE_S = 15.0
 """How long ``close`` waits for the queue to become empty, besides the grace of running trials."""
 
@@ -344,7 +346,8 @@ class SlurmLauncher:
 
     def _cancel(self, names: Sequence[str]) -> None:
         if names:
-            log.info("cancelling %s", ", ".join(names[:10]) + (", ..." if len(names) > 10 else ""))  # noqa: PLR2004
+            more = ", ..." if len(names) > TOLD else ""
+            log.info("cancelling %s%s", ", ".join(names[:TOLD]), more)
             self._cancelled.update(dict.fromkeys(names, time.monotonic()))
             self._scheduler.cancel(names)
 

@@ -9,6 +9,7 @@ import os
 import pickle
 import threading
 import traceback
+import types
 from contextlib import closing
 from urllib.parse import urlsplit
 
@@ -173,7 +174,9 @@ class TestFormat:
 class TestStockDocuments:
     """What hyperopt's own drivers and workers leave behind."""
 
-    OVER = {"owner": ["node1:11"], "book_time": TIME, "refresh_time": TIME + dt.timedelta(seconds=2)}  # noqa: RUF012
+    OVER = types.MappingProxyType(
+        {"owner": ["node1:11"], "book_time": TIME, "refresh_time": TIME + dt.timedelta(seconds=2)}
+    )
 
     def only(self, store, database, **fields):
         database.jobs.insert_one(stock_document(3, **fields))
