@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import bisect
 import math
-import time
 from collections import Counter, deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -189,7 +188,7 @@ def read(name: str, space: Space, store: TrialStore, ledger: Ledger | None = Non
     if ledger is None:
         ledger = Ledger()
         ledger.apply(store.changes()[1])
-    now = time.time()
+    now = store.now()
     seat, end, notice = store.get("seat"), store.get("end"), store.get("notice")
     elapsed_s = float((store.get("clock") or {}).get("elapsed_s", 0.0))
     best = ledger.best

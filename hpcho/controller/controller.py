@@ -304,7 +304,7 @@ class Controller:
     def _room(self) -> int:
         """How many trials the queue has room for, so that no worker waits and no suggestion is older than need be."""
         workers = max(self.workers, len(self.ledger.running), 1)
-        rate = self.ledger.per_second(time.time())
+        rate = self.ledger.per_second(self._store.now())
         if not self._sampler.uses_history:
             ahead = max(LEAST_AHEAD * workers, math.ceil(rate * AHEAD_S))
             full = max(min(ahead, MOST_AHEAD), workers)

@@ -24,8 +24,9 @@ Durability
     raises are still where they were.
 
 Times
-    are recorded for people. A store never compares the clocks of two machines. An attempt begins with the last claim
-    (the attempt of an adopted late result too) and never ends before it began, whatever the clock did meanwhile.
+    are recorded for people, by the store's clock (``now``), whichever machine writes them. An attempt begins with
+    the last claim (the attempt of an adopted late result too) and never ends before it began, whatever the clock did
+    meanwhile.
 
 Concurrency
     Any number of processes may use a store at once; a store object belongs to the thread that opened it and does not
@@ -138,6 +139,9 @@ class TrialStore(Protocol):
 
     def put(self, key: str, value: Any, *, expected: Any = ANY) -> bool:
         """Write a record (None deletes it), if the present one equals ``expected``; says whether it was written."""
+
+    def now(self) -> float:
+        """The time by the clock that trials' times are taken from, in seconds since the epoch."""
 
     def close(self) -> None:
         """Let go of the store. Closing twice is harmless."""

@@ -1,8 +1,7 @@
-"""What becomes of a trial at each of the contract's writes, whatever store keeps it."""
+"""What becomes of a trial at each of the contract's writes, whatever store keeps it; ``at``: the store's time."""
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -26,15 +25,15 @@ class Change:
     step: int = 1
 
 
-def finished(trial: Trial, result: Result) -> Change:
+def finished(trial: Trial, result: Result, at: float) -> Change:
     """RUNNING -> DONE."""
-    return Change(TrialState.DONE, _attempt(trial), owner=trial.owner, result=result)
+    return Change(TrialState.DONE, _attempt(trial, at), owner=trial.owner, result=result)
 
 
-def failed(trial: Trial, failure: Failure, *, retry: bool) -> Change:
+def failed(trial: Trial, failure: Failure, at: float, *, retry: bool) -> Change:
     """RUNNING -> NEW or ERROR."""
     to, owner = (TrialState.NEW, None) if retry else (TrialState.ERROR, trial.owner)
-    return Change(to, _attempt(trial, failure), owner=owner)
+    return Change(to, _attempt(trial, at, failure), owner=owner)
 
 
 def released() -> Change:
@@ -42,13 +41,13 @@ def released() -> Change:
     return Change(TrialState.NEW)
 
 
-def moved(trial: Trial, to: TrialState, failure: Failure | None, result: Result | None) -> Change:
+def moved(trial: Trial, to: TrialState, failure: Failure | None, result: Result | None, at: float) -> Change:
     """One of MOVES. Raises ValueError for another, and for a result in the wrong place."""
     if (trial.state, to) not in MOVES:
         raise ValueError(f"trial {trial.tid} is {trial.state.label} and cannot be moved to {to.label}")
     if (result is not None) != (to is TrialState.DONE):
         raise ValueError(f"a trial moved to {to.label} comes {'with a' if result is None else 'without'} result")
-    attempt = _attempt(trial, failure) if failure or result else None
+    attempt = _attempt(trial, at, failure) if failure or result else None
     return Change(to, attempt, result=result, step=2)
 
 
@@ -57,11 +56,10 @@ def running(trial: Trial) -> Trial:
     return replace(trial, state=TrialState.RUNNING)
 
 
-def _attempt(trial: Trial, failure: Failure | None = None) -> Attempt:
+def _attempt(trial: Trial, at: float, failure: Failure | None = None) -> Attempt:
     """The attempt that ends now. Of a trial that nobody holds any more (a late result) it is the last claim's."""
-    now = time.time()
-    started_at = now if trial.claimed_at is None else trial.claimed_at
-    ended_at = max(now, started_at)
+    started_at = at if trial.claimed_at is None else trial.claimed_at
+    ended_at = max(at, started_at)
     if failure is None:
         return Attempt(trial.owner, started_at, ended_at)
     return Attempt(trial.owner, started_at, ended_at, failure.cause, failure.error, failure.saved)

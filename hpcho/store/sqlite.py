@@ -71,9 +71,9 @@ class SqliteStore:
         columns = [(as_json(dict(draft.vals)), draft.origin) for draft in drafts]
         with self._database.writing(durable=True) as connection:
             tid, seq = connection.execute("SELECT coalesce(max(tid), -1), coalesce(max(seq), -1) FROM trial").fetchone()
-            now = time.time()
+            at = self.now()
             rows = [
-                (tid + i, TrialState.NEW.value, 0, vals, origin, None, 0, None, "[]", now, None, None, seq + i)
+                (tid + i, TrialState.NEW.value, 0, vals, origin, None, 0, None, "[]", at, None, None, seq + i)
                 for i, (vals, origin) in enumerate(columns, start=1)
             ]
             connection.executemany("INSERT INTO trial VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
@@ -87,9 +87,9 @@ class SqliteStore:
             trial = self._first_new(connection)
             if trial is None:
                 return None
-            now = time.time()
-            connection.execute(CLAIM, (as_owner(owner), now, trial.tid))
-        return replace(trial, state=TrialState.RUNNING, owner=owner, beat=0, claimed_at=now)
+            at = self.now()
+            connection.execute(CLAIM, (as_owner(owner), at, trial.tid))
+        return replace(trial, state=TrialState.RUNNING, owner=owner, beat=0, claimed_at=at)
 
     def heartbeat(self, trial: Trial, reports: Sequence[Report] = ()) -> None:
         """Count the beat up; reports are rows of their own, so that it costs the same however many came before."""
@@ -105,11 +105,11 @@ class SqliteStore:
 
     def finish(self, trial: Trial, result: Result, files: Mapping[str, Path] | None = None) -> Trial:
         """RUNNING -> DONE, attachments first."""
-        return self._settle(running(trial), finished(trial, result), files)
+        return self._settle(running(trial), finished(trial, result, self.now()), files)
 
     def fail(self, trial: Trial, failure: Failure, *, retry: bool) -> Trial:
         """RUNNING -> NEW or ERROR."""
-        return self._settle(running(trial), failed(trial, failure, retry=retry))
+        return self._settle(running(trial), failed(trial, failure, self.now(), retry=retry))
 
     def release(self, trial: Trial) -> Trial:
         """RUNNING -> NEW without an attempt."""
@@ -125,7 +125,7 @@ class SqliteStore:
         files: Mapping[str, Path] | None = None,
     ) -> Trial:
         """Make one of MOVES."""
-        return self._settle(trial, moved(trial, to, failure, result), files)
+        return self._settle(trial, moved(trial, to, failure, result, self.now()), files)
 
     def changes(self, cursor: Any = None) -> tuple[Any, list[Trial]]:
         """What has a larger ``seq`` than the cursor. When there is nothing, that is one look into an index."""
@@ -178,6 +178,10 @@ class SqliteStore:
                 connection.execute("REPLACE INTO record (key, value) VALUES (?, ?)", (key, text))
         return True
 
+    def now(self) -> float:
+        """The time of this machine: a file is at home on one machine."""
+        return time.time()
+
     def close(self) -> None:
         """Close the file."""
         self._database.close()
@@ -201,7 +205,7 @@ class SqliteStore:
             as_owner(change.owner),
             result and as_json(result.to_json()),
             as_attempts((*trial.attempts, change.attempt) if change.attempt else trial.attempts),
-            None if change.to is TrialState.NEW else time.time(),
+            None if change.to is TrialState.NEW else self.now(),
         )
         with self._database.writing(durable=True) as connection:
             self._check_held(connection, trial, connection.execute(SETTLE, (*values, *_fence(trial))))

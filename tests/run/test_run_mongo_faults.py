@@ -55,12 +55,16 @@ def ended(lab, process, timeout=120):
 
 
 def each_once(lab, n):
-    """n trials are done, each was evaluated once, and has its own result."""
+    """n trials are done, each was evaluated once, and has its own result.
+
+    Their tids may have gaps, as hyperopt's have: of a server that died as it gave some out, nobody knows which.
+    """
     rows = lab.trials()
-    assert [row["tid"] for row in rows] == list(range(n))
+    tids = {row["tid"] for row in rows}
+    assert len(tids) == len(rows) == n
     assert {(row["state"], row["attempts"]) for row in rows} == {("done", 1)}, lab.logs()
     assert all(row["loss"] == row["params"]["x"] for row in rows)
-    assert ran(lab) == dict.fromkeys(range(n), 1)
+    assert ran(lab) == dict.fromkeys(tids, 1)
     return rows
 
 
@@ -266,6 +270,7 @@ def contents(database):
 SHIFTED = """
 import sys, time
 if "hpcho.worker" in " ".join(sys.orig_argv):
+    open({witness!r}, "w").close()
     real, real_ns = time.time, time.time_ns
     time.time, time.time_ns = lambda: real() + {ahead_s}, lambda: real_ns() + {ahead_s} * 10**9
 """
@@ -276,7 +281,8 @@ def test_workers_whose_clock_is_ten_minutes_off(lab, ahead_s):
     counted(lab, 12, 0.5, MANAGED + "trial: {heartbeat_s: 0.2}\n")
     shim = lab.folder / "shim"
     shim.mkdir()
-    (shim / "sitecustomize.py").write_text(SHIFTED.format(ahead_s=ahead_s))
+    witness = lab.folder / "shifted"
+    (shim / "sitecustomize.py").write_text(SHIFTED.format(ahead_s=ahead_s, witness=str(witness)))
     lab.environment["PYTHONPATH"] = os.pathsep.join([str(shim), lab.environment["PYTHONPATH"]])
     process = lab.start("run")
     lab.until(lambda: len(ran(lab)) >= 3)
@@ -290,8 +296,9 @@ def test_workers_whose_clock_is_ten_minutes_off(lab, ahead_s):
     assert [row["state"] for row in rows] == ["done"] * 12
     assert all(0 <= row["duration_s"] < 60 for row in rows)
     assert sorted(row["attempts"] for row in rows) in ([1] * 12, [1] * 11 + [2]), "only the killed worker's was reaped"
+    assert witness.exists(), "the workers' clock was another"
     begun = [attempt.started_at for trial in stored(lab) for attempt in trial.attempts]
-    assert all(abs(at - (time.time() + ahead_s)) < 300 for at in begun), "the workers' clock was another"
+    assert all(abs(at - time.time()) < 300 for at in begun), "times are the server's"
     lab.run("--set", "budget.trials=14")
 
 

@@ -8,6 +8,7 @@ import math
 import os
 import pickle
 import threading
+import time
 import traceback
 import types
 from contextlib import closing
@@ -756,3 +757,16 @@ def test_the_server_killed_and_started_again(mongo_url, tmp_path):
         ended = store.finish(running, Result(0.25))
         assert list(stored(store).values()) == [done, ended, trials[2]]
     server.stop()
+
+
+@pytest.mark.parametrize("ahead_s", [600, -600])
+def test_times_are_the_servers_whatever_clock_the_caller_has(store, open_store, monkeypatch, ahead_s):
+    store.add([NEW])
+    real = time.time
+    with monkeypatch.context() as patch:
+        patch.setattr(time, "time", lambda: real() + ahead_s)
+        claimed = open_store().claim(OWNER)
+    assert abs(claimed.claimed_at - real()) < 5
+    done = store.move(claimed, TrialState.ERROR, failure=Failure(Cause.NODE, "gone"))
+    assert 0 <= done.duration_s < 5
+    assert abs(store.now() - real()) < 1

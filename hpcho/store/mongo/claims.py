@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from bson import ObjectId
 from pymongo.errors import WriteError
 
-from hpcho.store.mongo.documents import now, owner_names, utc
+from hpcho.store.mongo.documents import owner_names, utc
 from hpcho.store.mongo.jobs import FENCE
 from hpcho.trial import TrialState
 
@@ -86,7 +86,7 @@ class Claims:
                 self._horizon = None
 
     def _update_first(self, owner: Owner, token: ObjectId) -> bool:
-        at = utc(now())
+        at = utc(self._jobs.now())
         own = {"hpcho.owner": owner.to_json(), "hpcho.beat": 0, "hpcho.token": token}
         times = {"book_time": at, "refresh_time": at}
         change = {"state": TrialState.RUNNING.value, "owner": owner_names(owner), **times, **own}

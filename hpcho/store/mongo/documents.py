@@ -19,7 +19,6 @@ from __future__ import annotations
 import base64
 import json
 import math
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
@@ -43,7 +42,6 @@ __all__ = [
     "as_trial",
     "beats",
     "new_document",
-    "now",
     "owner_names",
     "split",
     "utc",
@@ -60,11 +58,6 @@ RESERVED = ("loss", "status", "attachments")
 
 class Damaged(StoreError):
     """One trial's document cannot be read; the others are still good."""
-
-
-def now() -> float:
-    """The time, in the whole milliseconds that MongoDB keeps, begun ones included."""
-    return math.ceil(time.time() * 1000) / 1000
 
 
 def utc(seconds: float) -> datetime:

@@ -36,7 +36,11 @@ class Jobs:
         """Go on with ``connection``, to the same database at another address."""
         self.collection = connection.database["jobs"]
         self.files.use(connection.database)
-        self._place = connection.place
+        self._connection = connection
+
+    def now(self) -> float:
+        """The server's time."""
+        return self._connection.now()
 
     def fence(self, trial: Trial) -> Document:
         """What a write's document must be like: just the fields of the index FENCE."""
@@ -60,13 +64,13 @@ class Jobs:
             except Damaged as error:
                 if document["_id"] not in self.warned:
                     self.warned.add(document["_id"])
-                    log.warning("%s: %s; this trial is left out", self._place, error)
+                    log.warning("%s: %s; this trial is left out", self._connection.place, error)
         return trials
 
     def refusal(self, trial: Trial, found: Document | None) -> ClaimLost:
         """Why a write to ``trial`` was refused, its document being ``found``."""
         there = None if found is None else tuple(found.get(name) for name in ("version", "state", "owner"))
         return ClaimLost(
-            f"{self._place}: trial {trial.tid} has moved on. Version, state and owner are {there} by now; "
+            f"{self._connection.place}: trial {trial.tid} has moved on. Version, state and owner are {there} by now; "
             f"this write knew {(trial.version, trial.state.value, owner_names(trial.owner))}"
         )

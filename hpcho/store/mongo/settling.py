@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from bson import ObjectId
 
 from hpcho.errors import ClaimLost, StoreError
-from hpcho.store.mongo.documents import Kept, as_text, beats, new_document, now, owner_names, split, storable, utc
+from hpcho.store.mongo.documents import Kept, as_text, beats, new_document, owner_names, split, storable, utc
 from hpcho.store.rows import as_json
 from hpcho.trial import Draft, Report, Trial, TrialState
 
@@ -65,7 +65,7 @@ class Settling:
 
     def beat(self, trial: Trial, reports: Sequence[Report]) -> None:
         """Count the beat of RUNNING ``trial`` up and append ``reports``. Raises ClaimLost."""
-        change: Document = {"$inc": {"hpcho.beat": 1}, "$set": {"refresh_time": utc(now())}}
+        change: Document = {"$inc": {"hpcho.beat": 1}, "$set": {"refresh_time": utc(self._jobs.now())}}
         if reports:
             pairs = [[int(report.step), float(report.loss)] for report in reports]
             change["$push"] = {"hpcho.reports": {"$each": pairs, "$slice": -REPORTS_KEPT}}
@@ -110,7 +110,7 @@ class Settling:
         files = self._put(document["_id"], kept, sources)
         try:
             change = self._update(replace(trial, state=TrialState.NEW), trial, kept, Pending(files=files))["$set"]
-            _set(document, change | {"book_time": utc(trial.claimed_at or now())})
+            _set(document, change | {"book_time": utc(trial.claimed_at or self._jobs.now())})
             self._jobs.collection.insert_one(document)
         except BaseException:
             self._jobs.files.delete(files.values())
@@ -155,7 +155,7 @@ class Settling:
             owner=change.owner,
             result=None if kept is None else kept.result,
             attempts=trial.attempts if attempt is None else (*trial.attempts, attempt),
-            finished_at=None if change.to is TrialState.NEW else now(),
+            finished_at=None if change.to is TrialState.NEW else self._jobs.now(),
         )
         update = self._update(trial, done, kept, pending)
         if _is_numbered(trial, done):
@@ -192,7 +192,7 @@ class Settling:
             "state": done.state.value,
             "version": done.version,
             "owner": owner_names(done.owner),
-            "refresh_time": utc(done.finished_at or now()),
+            "refresh_time": utc(done.finished_at or self._jobs.now()),
             "hpcho.owner": done.owner.to_json() if done.owner else None,
             "hpcho.attempts": [attempt.to_json() for attempt in done.attempts],
             "hpcho.settled": done.version,

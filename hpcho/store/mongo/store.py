@@ -26,7 +26,7 @@ from hpcho.store.files import file_name
 from hpcho.store.mongo import layout
 from hpcho.store.mongo.claims import Claims
 from hpcho.store.mongo.connection import connected, explained, is_away
-from hpcho.store.mongo.documents import new_document, now
+from hpcho.store.mongo.documents import new_document
 from hpcho.store.mongo.following import Follower
 from hpcho.store.mongo.gridfiles import GridFiles
 from hpcho.store.mongo.jobs import Jobs
@@ -133,7 +133,7 @@ class MongoStore:
             is_again = self._batch is not None and self._batch[0] == call
             if not is_again:
                 self._batch = None
-                at, exp_key = now(), self._jobs.exp_key
+                at, exp_key = self.now(), self._jobs.exp_key
                 tids = layout.next_tids(self.connection.database, len(drafts))
                 documents = [new_document(draft, tid, exp_key, at) for draft, tid in zip(drafts, tids, strict=True)]
                 self._batch = (call, documents)
@@ -161,12 +161,12 @@ class MongoStore:
     def finish(self, trial: Trial, result: Result, files: Mapping[str, Path] | None = None) -> Trial:
         """RUNNING -> DONE, attachments first."""
         with self._asking():
-            return self._settling.settle(running(trial), finished(trial, result), files or {})
+            return self._settling.settle(running(trial), finished(trial, result, self.now()), files or {})
 
     def fail(self, trial: Trial, failure: Failure, *, retry: bool) -> Trial:
         """RUNNING -> NEW or ERROR. Of an error of more than 500 000 characters both ends are kept."""
         with self._asking():
-            return self._settling.settle(running(trial), failed(trial, failure, retry=retry), {})
+            return self._settling.settle(running(trial), failed(trial, failure, self.now(), retry=retry), {})
 
     def release(self, trial: Trial) -> Trial:
         """RUNNING -> NEW without an attempt."""
@@ -184,7 +184,7 @@ class MongoStore:
     ) -> Trial:
         """Make one of MOVES."""
         with self._asking():
-            return self._settling.settle(trial, moved(trial, to, failure, result), files or {})
+            return self._settling.settle(trial, moved(trial, to, failure, result, self.now()), files or {})
 
     def changes(self, cursor: Any = None) -> tuple[Any, list[Trial]]:
         """What changed since; following.py says how it is found."""
@@ -237,6 +237,10 @@ class MongoStore:
         """Write a record if the present one is the ``expected`` one."""
         with self._asking():
             return self._records.put(key, value, expected)
+
+    def now(self) -> float:
+        """The server's time."""
+        return self.connection.now()
 
     def close(self) -> None:
         """Hang up, and remove a temporary folder of attachments. In a forked child it is the parent's affair."""

@@ -140,7 +140,7 @@ class Documents:
         with self.asking():
             trial = jobs.trial(document)
             try:
-                settling.settle(trial, moved(trial, to, None, None), {})
+                settling.settle(trial, moved(trial, to, None, None, jobs.now()), {})
             except ClaimLost:
                 return False
         return True

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from bson import ObjectId, encode, json_util
 
-from hpcho.store.mongo.documents import as_text, now, utc
+from hpcho.store.mongo.documents import as_text, utc
 from hpcho.store.mongo.store import MongoStore
 from hpcho.store.stock.files import Files
 from hpcho.trial import Cause, Failure, Result, Trial, TrialState
@@ -120,7 +120,8 @@ class StockStore(MongoStore):
             if files and pending.attached is None:
                 found = self._jobs.collection.find_one(fence)
                 pending.attached = None if found is None else self._attach(found, files)
-            update = {**change, "version": trial.version + 1, "refresh_time": utc(now()), "hpcho.token": pending.token}
+            at = utc(self._jobs.now())
+            update = {**change, "version": trial.version + 1, "refresh_time": at, "hpcho.token": pending.token}
             if pending.attached:
                 update["_attachments"] = pending.attached
             self._jobs.collection.update_one(fence, {"$set": update})
