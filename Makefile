@@ -1,9 +1,22 @@
 # `make check` is what must pass before a change goes in. VENV=path uses an environment that is there already.
 
+PYTHON ?= python3
+
 check:
 	tests/all
 
 docs:
 	$(or $(VENV),build/venv)/bin/python tests/cli/commands_page.py > docs/commands.md
 
-.PHONY: check docs
+# The Apptainer image, and the small one of the tests; containers/README.md says more.
+image:
+	PYTHON=$(PYTHON) containers/build full
+
+image-small:
+	PYTHON=$(PYTHON) containers/build small
+
+# Chooses the image's packages anew. PYTHON is to be a 3.11, the image's.
+lock:
+	$(PYTHON) containers/packages.py lock small cpu full
+
+.PHONY: check docs image image-small lock

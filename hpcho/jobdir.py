@@ -8,7 +8,8 @@ runs/<name>/
   trials.db         the sqlite store (elsewhere where this is a network filesystem; the record says where)
   mongo/            a managed MongoDB server's password, address and data (these elsewhere, as above)
   trials/<tid>/     stdout.log, stderr.log, attachments/, and what the objective writes under trial.dir
-  jobs/             of a SLURM cluster: the jobs' scripts and logs, and the pickle that they start from
+  jobs/             of a SLURM cluster: the jobs' scripts and logs, and the pickle that they start from; python: the one
+                    in the image of `container:`
   logs/             controller.log, worker-<host>-<pid>.log, server.log
   report/           what `hpcho report` writes
 """

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hpcho import controller as control
+from hpcho import inside
 from hpcho import standing as standings
 from hpcho.cli.output import say, warn
 from hpcho.errors import LauncherError, StoreError, UsageError
@@ -126,7 +127,7 @@ def _how(row: Row) -> str:
 def script(chain: Chain, path: Path, settings: Sequence[str], experiment: Experiment, *, submits: bool) -> str:
     """The job's script. ``submits``: it puts the next one into the queue."""
     spec = experiment.launcher.slurm
-    python = (spec and spec.python) or shlex.quote(sys.executable)
+    python = inside.launcher() or (spec and spec.python) or shlex.quote(sys.executable)
     command = ["-m", "hpcho.cli.turn", str(chain.jobdir.path), chain.uuid]
     command += [] if submits else ["--chained"]
     command += ["--", str(path.absolute()), *(word for text in settings for word in ("--set", text))]

@@ -43,6 +43,7 @@ def check(
 
     opened = open_experiment(experiment, settings or [])
     check_points(opened)
+    launching.check_container(opened)
     objective.load(opened.spec, opened.folder)
     local = opened.experiment.launcher.local
     samplers.check_workers(opened.experiment.sampler.name, local.workers if local else 2)
@@ -56,6 +57,8 @@ def check(
     say("\n" + _space_table(opened))
     if (script := launching.script(opened)) is not None:
         say("\nThe job that SLURM gets:\n" + textwrap.indent(script.rstrip(), "  "))
+    if (python := launching.python_script(opened)) is not None:
+        say("\nPython there, in the image:\n" + textwrap.indent(python.rstrip(), "  "))
     if samples:
         say("\nSample params:")
     for vals in _samples(opened, samples):
@@ -93,6 +96,7 @@ def _plan(opened: Opened, path: Path) -> str:
         ("sampler", f"{experiment.sampler.name}, seed {seed if seed is not None else 'drawn at the first run'}"),
         ("budget", ", ".join(f"{key} {number(value)}" for key, value in experiment.budget if value is not None)),
         ("workers", launching.words(experiment, path)),
+        *((("image", words),) if (words := launching.image_words(experiment)) else ()),
         ("folder", f"{opened.jobdir.path} ({'there was a run: `hpcho run` resumes it' if runs else 'no run yet'})"),
     ]
     width = max(len(key) for key, _ in lines)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 from typing import TYPE_CHECKING
 
+import hpcho
+from hpcho import container, inside
 from hpcho.cli.output import number
+from hpcho.errors import ExperimentError, LauncherError
 from hpcho.launchers.local import LocalLauncher
 from hpcho.launchers.none import NoLauncher
 
@@ -18,23 +22,24 @@ if TYPE_CHECKING:
     from hpcho.experiment import Experiment
     from hpcho.experiment.launchers import SlurmLauncher as SlurmSpec
     from hpcho.experiment.launchers import SshLauncher as SshSpec
-    from hpcho.jobdir import JobDir
     from hpcho.launchers.base import Launcher
     from hpcho.launchers.hosts import Host
     from hpcho.launchers.slurm import SlurmLauncher
 
-__all__ = ["build", "node_addresses", "script", "words"]
+__all__ = ["build", "check_container", "image_words", "node_addresses", "python_script", "script", "words"]
 
 
 def build(opened: Opened, uuid: str) -> Launcher:
     """The launcher; ``uuid`` is the experiment's. Raises LauncherError, ExperimentError."""
     launcher, jobdir = opened.experiment.launcher, opened.jobdir
+    check_container(opened)
     heartbeat_s = opened.experiment.trial.heartbeat_s
     if launcher.local is not None:
         worker = [sys.executable, "-m", "hpcho.worker", str(jobdir.path)]
         return LocalLauncher(worker, jobdir, capacity=launcher.local.workers)
     if launcher.slurm is not None:
-        return _slurm(launcher.slurm, opened.experiment, jobdir, uuid)
+        _write_python(opened)
+        return _slurm(launcher.slurm, opened, uuid)
     if launcher.ssh is not None:
         from hpcho.launchers.ssh import SshLauncher  # noqa: PLC0415 - asyncssh is an extra
 
@@ -48,7 +53,48 @@ def script(opened: Opened) -> str | None:
     if slurm is None:
         return None
     uuid = opened.record["uuid"] if opened.record else "<made at the first run>"
-    return _slurm(slurm, opened.experiment, opened.jobdir, uuid).script()
+    return _slurm(slurm, opened, uuid).script()
+
+
+def python_script(opened: Opened) -> str | None:
+    """The script that is Python in the image of ``container:``; None where workers need no image."""
+    spec = container.of(opened.experiment)
+    if spec is None:
+        return None
+    folders = [opened.jobdir.path.parent, opened.folder]
+    image = container.image_of(spec, opened.folder)
+    return container.python_script(spec, image=image, folders=folders, version=hpcho.__version__)
+
+
+def check_container(opened: Opened) -> None:
+    """Refuse an image that workers cannot run in. Raises ExperimentError, LauncherError."""
+    experiment = opened.experiment
+    if experiment.container is not None and experiment.launcher.local and inside.image_here() is None:
+        raise LauncherError(
+            "container: local workers run where hpcho does. Start hpcho itself from the image (`./hpcho.sif run ...`), "
+            "or remove container:"
+        )
+    spec = container.of(experiment)
+    if spec is None:
+        return
+    image = container.image_of(spec, opened.folder)
+    if inside.image_here() is not None:
+        return  # other files than one's own may not be seen from inside; workers tell
+    if not image.exists():
+        raise ExperimentError([opened.source.problem(("container", "image"), f"there is no image {image}")])
+    if not os.access(image, os.R_OK):
+        raise ExperimentError([opened.source.problem(("container", "image"), f"{image} cannot be read by you")])
+    container.check_version(image, hpcho.__version__)
+
+
+def image_words(experiment: Experiment) -> str | None:
+    """What workers run in; None for this Python or another."""
+    spec = container.of(experiment)
+    if spec is None:
+        return None
+    more = f", which sees {', '.join(spec.binds)}" if spec.binds else ""
+    own = f"hpcho's own image, {inside.image_here()}" if spec.image == container.SELF else spec.image
+    return f"{own}{more}"
 
 
 def node_addresses(experiment: Experiment, path: Path) -> Sequence[str]:
@@ -78,12 +124,37 @@ def words(experiment: Experiment, path: Path) -> str:
     return f"started by hand: `hpcho worker {shlex.quote(str(path))}`"
 
 
-def _slurm(spec: SlurmSpec, experiment: Experiment, jobdir: JobDir, uuid: str) -> SlurmLauncher:
+def _python(opened: Opened) -> Path:
+    """Where the script is that is Python in the image."""
+    return opened.jobdir.path / "jobs" / "python"
+
+
+def _write_python(opened: Opened) -> None:
+    text = python_script(opened)
+    if text is None:
+        return
+    path = _python(opened)
+    path.parent.mkdir(exist_ok=True)
+    draft = path.with_name(f".python.{os.getpid()}")
+    draft.write_text(text, encoding="utf-8")
+    draft.chmod(0o750 if opened.experiment.group is not None else 0o700)
+    draft.replace(path)
+
+
+def _slurm(spec: SlurmSpec, opened: Opened, uuid: str) -> SlurmLauncher:
     from hpcho.launchers.slurm import SlurmLauncher  # noqa: PLC0415 - submitit: only with a cluster
     from hpcho.worker.__main__ import main  # noqa: PLC0415 - as above
 
-    heartbeat_s = experiment.trial.heartbeat_s
-    return SlurmLauncher(spec, jobdir, uuid=uuid, name=experiment.name, entry=main, heartbeat_s=heartbeat_s)
+    experiment = opened.experiment
+    return SlurmLauncher(
+        spec,
+        opened.jobdir,
+        uuid=uuid,
+        name=experiment.name,
+        entry=main,
+        heartbeat_s=experiment.trial.heartbeat_s,
+        python=shlex.quote(str(_python(opened))) if container.of(experiment) else None,
+    )
 
 
 def _slurm_words(spec: SlurmSpec) -> str:

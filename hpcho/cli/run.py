@@ -11,7 +11,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from hpcho import controller as control
-from hpcho import samplers
+from hpcho import inside, samplers
 from hpcho import standing as standings
 from hpcho.cli import chain as chains
 from hpcho.cli import launching
@@ -52,6 +52,7 @@ def run(
     """Run or resume the experiment at ``path``; returns the exit code."""
     opened = open_experiment(path, settings, fresh=fresh)
     check_points(opened)
+    launching.check_container(opened)
     local = opened.experiment.launcher.local
     samplers.check_workers(opened.experiment.sampler.name, local.workers if local else 2)
     os.umask(0o077 if opened.experiment.group is None else 0o007)
@@ -184,11 +185,14 @@ def _detach(path: Path, settings: Sequence[str], jobdir: JobDir) -> int:
     if holder is not None:
         say(f"already run by {holder}. `hpcho status {quoted} --watch` looks on, `hpcho stop {quoted}` ends it.")
         return 0
+    if (image := inside.image_here()) is not None and "HPCHO_RELAY" not in os.environ:
+        raise LauncherError(inside.needs_launcher("a run in the background"))
     output = jobdir.logs / "detached.log"
     options = [word for setting in settings for word in ("--set", setting)]
+    words = ["run", str(path.absolute()), *options]
     with output.open("wb") as file:
         process = subprocess.Popen(
-            [sys.executable, "-m", "hpcho", "run", str(path.absolute()), *options],
+            inside.again(output, words) or [sys.executable, "-m", "hpcho", *words],
             stdin=subprocess.DEVNULL,
             stdout=file,
             stderr=file,
@@ -198,7 +202,8 @@ def _detach(path: Path, settings: Sequence[str], jobdir: JobDir) -> int:
     with contextlib.closing(open_store(jobdir)) as store:
         while time.monotonic() < deadline:
             seat = store.get("seat")
-            if seat is not None and Owner.from_json(seat["owner"]).pid == process.pid:
+            owner = None if seat is None else Owner.from_json(seat["owner"])
+            if owner is not None and (image or owner.pid == process.pid):
                 break
             if process.poll() is not None:
                 sys.stderr.write(output.read_text(encoding="utf-8", errors="replace"))
@@ -207,8 +212,11 @@ def _detach(path: Path, settings: Sequence[str], jobdir: JobDir) -> int:
         else:
             process.terminate()
             raise LauncherError(f"the detached run has not begun within {DETACH_S:g} s; see {output}")
+    if image:  # in here is only what has called it
+        process.kill()
+        process.wait()
     say(
-        f"running in the background (pid {process.pid}), output in {output}.\n"
+        f"running in the background (pid {owner.pid}), output in {output}.\n"
         f"`hpcho status {quoted} --watch` looks on, `hpcho stop {quoted}` ends it."
     )
     return 0

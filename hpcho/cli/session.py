@@ -20,6 +20,7 @@ from hpcho.cli import launching
 from hpcho.cli.output import number, say, seconds
 from hpcho.cli.progress import best_words, open_progress
 from hpcho.errors import Interrupted, ResumeError, StoreError, StoreFull, StoreLost
+from hpcho.inside import Echo
 from hpcho.trial import Owner
 
 if TYPE_CHECKING:
@@ -266,8 +267,12 @@ class _Signals:
 
     @contextlib.contextmanager
     def handled(self) -> Iterator[None]:
+        echo = Echo()
+
         def interrupt(number: int, frame: Any) -> None:
             del frame
+            if echo.is_one(number):
+                return
             self.count = self.count + 1 if number == signal.SIGINT else max(self.count, 2)
 
         heard = [signal.SIGINT, signal.SIGTERM]

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import hpcho
-from hpcho.doctor import stores
+from hpcho.doctor import container, stores
 from hpcho.doctor.finding import Finding, failed, ok, warning
 from hpcho.doctor.probe import Order, read_findings
 from hpcho.errors import HpchoError, LauncherError
@@ -61,7 +61,10 @@ def compute_node(
     assert spec is not None
     try:
         with _order(experiment, jobdir, yaml, machines) as order:
-            return _in_job(spec, replace(order, gpus=spec.gpus, submits=True), wait_s)
+            python = (
+                container.python(experiment, yaml, Path(order.folder)) or spec.python or shlex.quote(sys.executable)
+            )
+            return _in_job(spec, replace(order, gpus=spec.gpus, submits=True), python, wait_s)
     except (HpchoError, OSError) as error:
         return [failed(JOB, str(error), "mend this first; --no-job leaves the job out")]
 
@@ -121,12 +124,11 @@ def worker_lines(spec: SlurmLauncher, jobdir: JobDir) -> list[str]:
     return [line for line in lines if not OF_WORKERS.match(line)]
 
 
-def _in_job(spec: SlurmLauncher, order: Order, wait_s: float) -> list[Finding]:
+def _in_job(spec: SlurmLauncher, order: Order, python: str, wait_s: float) -> list[Finding]:
     folder = Path(order.folder)
     output, script = folder / "probe.log", folder / "probe.sbatch"
     own: dict[str, str | int | float | bool | None]
     own = {"time": MINUTES, "job-name": "hpcho-doctor", "output": str(output), "no-requeue": True}
-    python = spec.python or shlex.quote(sys.executable)
     lines = [
         "#!/bin/bash",
         *(line for line in worker_lines(spec, JobDir(Path(order.jobdir))) if "--time=" not in line),

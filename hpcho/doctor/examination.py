@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hpcho.doctor import cluster, elsewhere, login, packages, stores
+from hpcho.doctor import cluster, container, elsewhere, login, packages, stores
 from hpcho.doctor.finding import Finding, failed
 from hpcho.doctor.folder import folder
 from hpcho.errors import LauncherError
@@ -26,6 +26,7 @@ def machine() -> Iterator[Finding]:
     yield from packages.python()
     yield packages.keras()
     yield packages.server()
+    yield from container.machine()
     yield from cluster.slurm()
     yield from login.limits()
 
@@ -38,6 +39,7 @@ def experiment(
     ``job_wait_s``: None sends no job. ``machines``: see ``hpcho.store.attend``.
     """
     launcher = experiment.launcher
+    yield from container.image(experiment, yaml.parent)
     yield from folder(jobdir.path.parent, must_be_shared=launcher.local is None)
     yield stores.store(experiment, jobdir, {"yaml": str(yaml.absolute())}, machines)
     if launcher.ssh is not None:

@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import hpcho
-from hpcho.doctor import stores
+from hpcho import inside
+from hpcho.doctor import container, stores
 from hpcho.doctor.finding import Finding, failed, ok, warning
 from hpcho.errors import HpchoError, LauncherError
 from hpcho.experiment.stores import MongoSpec
@@ -82,7 +83,8 @@ def look(order: Order) -> Iterator[Finding]:
         yield _store(order, MongoSpec.model_validate(order.mongo))
     if order.gpus:
         yield _gpu(order.gpus)
-    if order.submits:
+    yield from container.in_job(order.gpus)
+    if order.submits and inside.image_here() is None:  # a controller's job starts outside of its image
         yield _sbatch()
     yield _objective(order)
 

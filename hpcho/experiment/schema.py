@@ -9,6 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from hpcho.experiment import declared
+from hpcho.experiment.containers import ContainerSpec
 from hpcho.experiment.launchers import LauncherSpec, LocalLauncher, SlurmLauncher, SshLauncher
 from hpcho.experiment.model import Model
 from hpcho.experiment.options import option_flaws
@@ -17,6 +18,7 @@ from hpcho.experiment.wording import Flaw, listed, meant, shown
 
 __all__ = [
     "Budget",
+    "ContainerSpec",
     "Experiment",
     "Keep",
     "LauncherSpec",
@@ -192,6 +194,7 @@ class Experiment(Model):
     )
     keep: Keep = Field(Keep(), description="trial folders and models kept whole (default: all)")
     launcher: LauncherSpec = Field(LauncherSpec(local=LocalLauncher()), description="what starts workers")
+    container: ContainerSpec | None = Field(None, description="the Apptainer image that SLURM jobs run workers in")
     store: StoreSpec = Field(StoreSpec(auto=AutoSpec()), description="what keeps trials")
     job_dir: str = Field(
         "runs", min_length=1, description="a folder beside the YAML; <job_dir>/<name>/ holds everything"
@@ -209,9 +212,9 @@ class Experiment(Model):
 
     @classmethod
     def is_later(cls, key: str, value: Any) -> bool:
-        """An image for workers, and what changes the meaning of a run."""
+        """What changes the meaning of a run."""
         del value
-        return key in ("container", "warm_start", "minimise", "constraints")
+        return key in ("warm_start", "minimise", "constraints")
 
     @classmethod
     def flaws(cls, data: Mapping[str, Any]) -> Iterator[Flaw]:
@@ -220,6 +223,7 @@ class Experiment(Model):
         if isinstance(objective, Mapping):
             yield from _space_belongs(objective, space)
         yield from _sqlite_is_near(data.get("launcher"), data.get("store"))
+        yield from _container_lasts(data.get("launcher"), data.get("container"))
         if isinstance(space, Mapping):
             reading = declared.read(space)
             yield from (flaw.below("space") for flaw in reading.flaws)
@@ -235,6 +239,18 @@ def _sqlite_is_near(launcher: Any, store: Any) -> Iterator[Flaw]:
     if is_sqlite and far:
         why = "sqlite files get damaged when several machines use them"
         yield Flaw(("store",), f"must be mongo with the {far[0]} launcher, or left out: {why}")
+
+
+def _container_lasts(launcher: Any, container: Any) -> Iterator[Flaw]:
+    """An image is there as long as the process that it was started for."""
+    launcher = LauncherSpec.read(launcher)
+    if container is not None and isinstance(launcher, Mapping) and launcher.get("ssh") is not None:
+        yield Flaw(
+            ("container",),
+            "does not go with the ssh launcher: its workers outlive the connection that starts them, and an image does "
+            "not. Install hpcho on the hosts, and name its Python in launcher.ssh.python",
+            at_key=True,
+        )
 
 
 def _space_belongs(objective: Mapping[str, Any], space: Any) -> Iterator[Flaw]:

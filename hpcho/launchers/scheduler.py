@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hpcho import inside
 from hpcho.errors import LauncherError
 
 if TYPE_CHECKING:
@@ -236,8 +237,7 @@ class Scheduler:
             )
         except OSError as error:
             raise LauncherError(
-                f"{program} cannot be started here ({error.strerror}): "
-                "run this where jobs can be submitted (a login node)"
+                f"{program} cannot be started here ({error.strerror}): {inside.where_to_submit()}"
             ) from None
         with self._process as process:
             try:

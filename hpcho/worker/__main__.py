@@ -7,7 +7,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hpcho.errors import HpchoError
+import hpcho
+from hpcho import inside
+from hpcho.errors import HpchoError, LauncherError
 from hpcho.jobdir import JobDir
 from hpcho.worker import serve
 
@@ -27,6 +29,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--wait", type=float, default=0.0, metavar="S", help="wait so long for a stopped server")
     options = parser.parse_args(argv)
     try:
+        if flaw := inside.version_flaw(hpcho.__version__):
+            raise LauncherError(flaw)
         return serve(
             JobDir(options.job_dir.absolute()),
             lifeline=options.lifeline,

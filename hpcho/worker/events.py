@@ -8,6 +8,7 @@ import select
 import signal
 from typing import TYPE_CHECKING
 
+from hpcho.inside import Echo
 from hpcho.worker.bond import STOP_SIGNALS
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ class Events:
         """False once whoever held the other end of the lifeline is gone."""
         self._lifeline = lifeline
         self._wakeup = -1
+        self._echo = Echo()
 
     @property
     def stops(self) -> int:
@@ -73,7 +75,8 @@ class Events:
 
     def _on_stop(self, number: int, frame: FrameType | None) -> None:
         del frame
-        self.heard.append(signal.Signals(number))
+        if not self._echo.is_one(number):
+            self.heard.append(signal.Signals(number))
 
 
 def _wake(number: int, frame: FrameType | None) -> None:

@@ -26,7 +26,7 @@ def test_the_commands_page_has_every_command():
     assert set(get_command(app).commands) == set(COMMANDS)
 
 
-@pytest.mark.parametrize("file", ["README.md", "docs/experiment.md", "docs/slurm.md", "docs/ssh.md"])
+@pytest.mark.parametrize("file", ["README.md", "docs/experiment.md", "docs/slurm.md", "docs/cluster.md", "docs/ssh.md"])
 def test_experiments_in_the_papers_load(file, tmp_path):
     import hpcho.experiment
 

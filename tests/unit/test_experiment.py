@@ -156,7 +156,7 @@ def test_short_forms(write, more, check):
             "4:39: store.mongo.port: belongs to a managed server: remove it, or url",
         ),
         ("store: {mongo: {stock_workers: yes}}", '4:32: store.mongo.stock_workers: must be true or false, not "yes"'),
-        ("container: {image: a.sif}", "4:1: container: container is not in this version of hpcho"),
+        ("warm_start: {from: a}", "4:1: warm_start: warm_start is not in this version of hpcho"),
         ("sampler: auto", '4:10: sampler: "auto" is not in this version of hpcho'),
         ("sampler: {name: 'optuna:CmaEsSampler'}", '4:17: sampler.name: "optuna:CmaEsSampler" is not in this version'),
     ],

@@ -11,6 +11,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
+from hpcho import inside
 from hpcho.errors import StoreError, StoreStopped
 from hpcho.store import location
 from hpcho.store.server import lease, program
@@ -156,7 +157,7 @@ class ManagedServer:
         self._files.make()
         with self._files.log.open("ab") as log:
             self._keeper = subprocess.Popen(
-                command,
+                inside.again(self._files.log, ["--python", *command[1:]]) or command,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
