@@ -54,9 +54,9 @@ def main() -> None:
 def rates(store: str, workers: int, trials: int) -> dict[str, object]:
     """Of one run."""
     with tempfile.TemporaryDirectory() as name:
-        folder = _run(Path(name), store, workers, trials)
-        with _opened(folder) as opened:
-            times = sorted(trial.finished_at for trial in opened.changes()[1] if trial.is_ok)
+        folder = run(Path(name), store, workers, trials)
+        with opened(folder) as found:
+            times = sorted(trial.finished_at for trial in found.changes()[1] if trial.is_ok)
     assert len(times) == trials, f"{store} finished {len(times)} of {trials} trials"
     early = 200 / (times[300] - times[100])
     late = 200 / (times[-1] - times[-201])
@@ -74,19 +74,19 @@ def rates(store: str, workers: int, trials: int) -> dict[str, object]:
 def waits(count: int) -> list[dict[str, object]]:
     """Of trials added one by one."""
     with tempfile.TemporaryDirectory() as name:
-        folder = _run(Path(name), "mongo", 1, 1)
-        with _opened(folder) as opened:
-            opened.put("control", None)
-            vals = opened.changes()[1][0].vals
+        folder = run(Path(name), "mongo", 1, 1)
+        with opened(folder) as store:
+            store.put("control", None)
+            vals = store.changes()[1][0].vals
             worker = subprocess.Popen(
                 [sys.executable, "-m", "hpcho.worker", str(folder)],
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
             )
             try:
-                _wait(opened, vals, 0.0)  # it has started now
-                busy = [_wait(opened, vals, BUSY_S + 0.01 * i) for i in range(count - count // 4)]
-                idle = [_wait(opened, vals, IDLE_S + 0.07 * i) for i in range(count // 4)]
+                _wait(store, vals, 0.0)  # it has started now
+                busy = [_wait(store, vals, BUSY_S + 0.01 * i) for i in range(count - count // 4)]
+                idle = [_wait(store, vals, IDLE_S + 0.07 * i) for i in range(count // 4)]
             finally:
                 worker.terminate()
                 worker.wait()
@@ -103,19 +103,20 @@ def _row(what: str, measured: list[float]) -> dict[str, object]:
     }
 
 
-def _wait(opened, vals, pause_s: float) -> float:  # noqa: ANN001 - any store
+def _wait(store, vals, pause_s: float) -> float:  # noqa: ANN001 - any store
     time.sleep(pause_s)
-    (added,) = opened.add([Draft(vals)])
+    (added,) = store.add([Draft(vals)])
     cursor = None
     while True:
-        cursor, changed = opened.changes(cursor)
+        cursor, changed = store.changes(cursor)
         for trial in changed:
             if trial.tid == added.tid and trial.state is TrialState.DONE:
                 return trial.claimed_at - added.created_at
         time.sleep(0.05)
 
 
-def _run(folder: Path, store: str, workers: int, trials: int) -> Path:
+def run(folder: Path, store: str, workers: int, trials: int) -> Path:
+    """The job directory of a run that has ended."""
     (folder / "objective.py").write_text(OBJECTIVE)
     (folder / "experiment.yaml").write_text(EXPERIMENT.format(trials=trials, workers=workers, store=store))
     command = [sys.executable, "-m", "hpcho", "run", str(folder / "experiment.yaml")]
@@ -126,7 +127,8 @@ def _run(folder: Path, store: str, workers: int, trials: int) -> Path:
 
 
 @contextlib.contextmanager
-def _opened(folder: Path):  # noqa: ANN202 - a store
+def opened(folder: Path):  # noqa: ANN201 - a store
+    """The store of a job directory, its server attended to meanwhile."""
     jobdir = JobDir(folder)
     with attend(jobdir), contextlib.closing(open_store(jobdir)) as store:
         yield store

@@ -366,7 +366,8 @@ def objective(params, trial):
 """
 
 
-def test_a_store_that_is_lost_under_a_run_is_rebuilt_and_no_result_changes_its_trial(lab):
+@pytest.mark.parametrize("gone", ["mongo/db", "mongo"])
+def test_a_store_that_is_lost_under_a_run_is_rebuilt_and_no_result_changes_its_trial(lab, gone):
     # A heartbeat would tell a worker that its trial is lost.
     counted(lab, 32, 0, MANAGED + "trial: {heartbeat_s: 300}\n", workers=1)
     (lab.folder / "objective.py").write_text(HELD)
@@ -381,7 +382,7 @@ def test_a_store_that_is_lost_under_a_run_is_rebuilt_and_no_result_changes_its_t
     process.send_signal(signal.SIGSTOP)  # it would have the server again at once
     os.kill(ours.owner.pid, signal.SIGKILL)
     lab.until(lambda: not ours.server.is_alive_here())
-    shutil.rmtree(lab.job_dir / "mongo" / "db")  # the password stays: everybody still gets in
+    shutil.rmtree(lab.job_dir / gone)  # with or without the password, which everybody knows so far
     process.send_signal(signal.SIGCONT)
     _, err = process.communicate(timeout=90)
     assert process.returncode == 3, err
