@@ -69,9 +69,11 @@ class Server:
     All of its tables are there from the beginning: killed while it makes one, it would not start again.
     """
 
+    user, password = "test", "secret"
+
     def __init__(self, folder):
         self.folder = folder
-        self.port = _free_port()
+        self.port = free_port()
         self._program = shutil.which(
             "secantusd-py", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
         )
@@ -79,7 +81,7 @@ class Server:
             pytest.skip("needs secantusd-py: pip install 'hpcho[embedded-mongo]', or name a server in " + URL)
         self._start()
         with pymongo.MongoClient(self.url(user=""), serverSelectionTimeoutMS=PATIENCE_S * 1000) as client:
-            client.admin.command("createUser", "test", pwd="secret", roles=[{"role": "root", "db": "admin"}])
+            client.admin.command("createUser", self.user, pwd=self.password, roles=[{"role": "root", "db": "admin"}])
         make_tables(self.url(user=""))
         self.stop()
         self.start()
@@ -118,7 +120,7 @@ class Server:
         self._process.wait(PATIENCE_S)
 
 
-def _free_port():
+def free_port():
     with contextlib.closing(socket.socket()) as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]

@@ -13,6 +13,7 @@ import time
 import mongo_server
 import pymongo
 import pytest
+from mongo_elsewhere import Elsewhere
 from run_lab import SQUARE_SETTINGS, command_line
 
 from hpcho.jobdir import JobDir
@@ -88,7 +89,8 @@ def late(lab):
 @pytest.fixture
 def server(tmp_path_factory):
     """A MongoDB that somebody else runs."""
-    server = mongo_server.Server(tmp_path_factory.mktemp("server"))
+    is_named = mongo_server.URL in os.environ and mongo_server.OURS not in os.environ
+    server = Elsewhere() if is_named else mongo_server.Server(tmp_path_factory.mktemp("server"))
     yield server
     with contextlib.suppress(ProcessLookupError):
         server.resume()
@@ -99,8 +101,8 @@ def at(server, lab):
     """``store:`` for that one."""
     password = lab.folder / "pw"
     password.touch(mode=0o600)
-    password.write_text("secret")
-    url = f"{server.url('lab', user='test@')}&serverSelectionTimeoutMS=1000&socketTimeoutMS=3000"
+    password.write_text(server.password)
+    url = f"{server.url('lab', user=f'{server.user}@')}&serverSelectionTimeoutMS=1000&socketTimeoutMS=3000"
     return f"store: {json.dumps({'mongo': {'url': url, 'password_file': 'pw'}})}\n"
 
 
