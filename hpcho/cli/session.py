@@ -177,7 +177,8 @@ class Session:
         self._heard = self._signals.count
         running = len(self._controller.ledger.running)
         if self._heard == 1 and running:
-            self._progress.note(f"finishing {running} running trials; Ctrl-C again gives them back")
+            trials, them = ("trial", "it") if running == 1 else ("trials", "them")
+            self._progress.note(f"finishing {running} running {trials}; Ctrl-C again gives {them} back")
             self._controller.stop("drain", "interrupted", "interrupted")
         elif self._heard <= 2:  # noqa: PLR2004 - the second Ctrl-C
             self._progress.note("giving running trials back; nothing is lost")

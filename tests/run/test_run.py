@@ -188,7 +188,7 @@ def test_enqueued_points_run_even_beyond_a_met_budget(square):
 
 
 def test_a_run_whose_only_result_came_after_its_hours_has_a_usable_trial(square):
-    over = ("--set", "budget.hours=1e-6")
+    over = ("--set", "budget.hours=1e-9")
     assert "no trial was successful" in square.run(*over, code=1).stderr
     points = square.folder / "points.yaml"
     points.write_text("{x: 0.125}\n")
