@@ -213,8 +213,9 @@ class SlurmLauncher:
         except SlurmAway as error:
             self._failed_looks += 1
             if self._failed_looks > 1 and not self._is_over:  # one may happen
+                if self._away != str(error):
+                    log.warning("SLURM does not answer: %s", error)
                 self._away = str(error)
-                log.warning("SLURM does not answer: %s", error)
             return False
         except LauncherError as error:
             self._fail(error)
@@ -223,6 +224,8 @@ class SlurmLauncher:
             log.exception("in the thread that watches SLURM")
             self._fail(LauncherError(f"watching SLURM failed, which it should not: {error!r}"))
             return False
+        if self._away is not None:
+            log.info("SLURM answers again")
         self._failed_looks, self._away = 0, None
         return changed or acted or self._silence.is_curious()
 
