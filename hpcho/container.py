@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hpcho.errors import LauncherError
-from hpcho.experiment.containers import SELF, ContainerSpec
-from hpcho.inside import CONTROLLER, image_here, versions_differ
+from hpcho.inside import CONTROLLER, SELF, image_here, versions_differ
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from hpcho.experiment import Experiment
+    from hpcho.experiment.containers import ContainerSpec
 
 __all__ = [
     "PYTHON",
@@ -89,6 +89,8 @@ def of(experiment: Experiment, environ: Mapping[str, str] = os.environ) -> Conta
     if slurm is None:
         return None
     if experiment.container is None and slurm.python is None and image_here(environ) is not None:
+        from hpcho.experiment.containers import ContainerSpec  # noqa: PLC0415 - pydantic is slow, and --help needs none
+
         return ContainerSpec(image=SELF)
     return experiment.container
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CONTROLLER",
+    "SELF",
     "Echo",
     "again",
     "image_here",
@@ -25,6 +26,8 @@ __all__ = [
     "where_to_submit",
 ]
 
+SELF = "self"
+"""In place of an image file: the one that hpcho itself runs from."""
 AGAIN = "/opt/hpcho/relay/again"
 """The program inside that has the launcher outside start once more."""
 CONTROLLER = "HPCHO_CONTROLLER_VERSION"

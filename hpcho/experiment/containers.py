@@ -12,10 +12,8 @@ from hpcho.experiment.wording import Flaw, shown
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-__all__ = ["SELF", "ContainerSpec"]
+__all__ = ["ContainerSpec"]
 
-SELF = "self"
-"""The image that hpcho itself runs from."""
 OPTIONS = ("ro", "rw")
 
 
