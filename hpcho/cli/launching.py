@@ -30,9 +30,8 @@ __all__ = ["build", "check_container", "image_words", "node_addresses", "python_
 
 
 def build(opened: Opened, uuid: str) -> Launcher:
-    """The launcher; ``uuid`` is the experiment's. Raises LauncherError, ExperimentError."""
+    """The launcher of what check_container has let pass; ``uuid`` is the experiment's. Raises LauncherError."""
     launcher, jobdir = opened.experiment.launcher, opened.jobdir
-    check_container(opened)
     heartbeat_s = opened.experiment.trial.heartbeat_s
     if launcher.local is not None:
         worker = [sys.executable, "-m", "hpcho.worker", str(jobdir.path)]

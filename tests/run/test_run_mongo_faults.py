@@ -55,14 +55,12 @@ def ended(lab, process, timeout=120):
     return out + err
 
 
-def each_once(lab, n):
-    """n trials are done, each was evaluated once, and has its own result.
-
-    Their tids may have gaps, as hyperopt's have: of a server that died as it gave some out, nobody knows which.
-    """
+def each_once(lab, n, gaps=0):
+    """n trials are done, each was evaluated once, and has its own result. So many tids at most were passed over."""
     rows = lab.trials()
-    tids = {row["tid"] for row in rows}
-    assert len(tids) == len(rows) == n
+    tids = [row["tid"] for row in rows]
+    assert len(set(tids)) == len(tids) == n
+    assert max(tids) < n + gaps
     assert {(row["state"], row["attempts"]) for row in rows} == {("done", 1)}, lab.logs()
     assert all(row["loss"] == row["params"]["x"] for row in rows)
     assert ran(lab) == dict.fromkeys(tids, 1)
@@ -347,7 +345,8 @@ def test_kill_9_of_the_server_at_ten_random_moments_loses_nothing(lab):
         acknowledged |= {int(path.parent.name): path.read_text() for path in settled}
         lab.until(lambda: holder(lab).server != server)  # noqa: B023 - called at once
     ended(lab, process)
-    losses = {row["tid"]: row["loss"] for row in each_once(lab, 500)}
+    # Of a server that died as it gave tids out nobody knows which: at each end a batch of the queue's may be left out.
+    losses = {row["tid"]: row["loss"] for row in each_once(lab, 500, gaps=10 * 32)}
     assert len(acknowledged) > 100
     assert all(json.loads(text)["result"]["loss"] == losses[tid] for tid, text in acknowledged.items())
 

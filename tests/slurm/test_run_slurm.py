@@ -1,6 +1,5 @@
 """`hpcho run` with `launcher: slurm`, as an ordinary user on a real cluster."""
 
-import re
 import signal
 import time
 from collections import Counter
@@ -304,11 +303,11 @@ def test_workers_of_a_killed_run_leave_when_nothing_is_left_to_do(lab):
 
 
 def test_one_interrupt_lets_running_trials_finish(lab):
-    nap(lab, 4)
+    nap(lab, 12, trials=8)  # long enough for all four to be seen at once
     process = lab.start("run")
-    lab.until_begun(4)
+    lab.until(lambda: " 4 running" in (lab.folder / "run.log").read_text())
     process.send_signal(signal.SIGINT)
-    assert re.search(r"finishing [1-4] running trial", lab.until_ended(process, code=130))
+    assert "finishing 4 running trials" in lab.until_ended(process, code=130)
     assert lab.cluster.squeue() == []
     notes = Counter(note["what"] for note in lab.notes())
     assert notes["begun"] == notes["ended"]
