@@ -175,11 +175,14 @@ def _try(opened: Opened, path: Path) -> None:
 
 
 def _for_trial(experiment: "Experiment") -> "Experiment":
-    """The experiment without a second attempt at anything, for its owner alone, and without a server."""
+    """The experiment without a second attempt at anything, for its owner alone, on this machine and without a server."""
+    from hpcho.experiment.schema import LauncherSpec, LocalLauncher  # noqa: PLC0415 - as in check
     from hpcho.experiment.stores import SqliteSpec, StoreSpec  # noqa: PLC0415 - as in check
 
     once = experiment.retries.model_copy(update=dict.fromkeys(type(experiment.retries).model_fields, 0))
-    return experiment.model_copy(update={"retries": once, "group": None, "store": StoreSpec(sqlite=SqliteSpec())})
+    # sqlite goes with no launcher but the local one, whoever reads the experiment again.
+    alone = {"launcher": LauncherSpec(local=LocalLauncher()), "store": StoreSpec(sqlite=SqliteSpec())}
+    return experiment.model_copy(update={"retries": once, "group": None, **alone})
 
 
 def _show(trial: "Trial", folder: Path, code: int) -> None:

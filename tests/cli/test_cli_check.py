@@ -77,6 +77,17 @@ def test_a_trial_is_evaluated_by_a_real_worker_and_leaves_nothing(bench, hpcho):
 
 
 @pytest.mark.parametrize(
+    "launcher", ["{slurm: {workers: 2, partition: gpu, gpus: 1}}", "{ssh: {hosts: hosts}}"], ids=["slurm", "ssh"]
+)
+def test_a_trial_is_evaluated_here_whatever_launcher_the_workers_will_have(bench, hpcho, launcher):
+    (bench.folder / "hosts").write_text("node1\n")
+    done = hpcho("check", bench.yaml, "--trial", "--set", f"launcher={launcher}")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "loss" in done.stdout.splitlines()[-1]
+    assert not (bench.folder / "runs").exists()
+
+
+@pytest.mark.parametrize(
     ("objective", "cause", "says"),
     [
         ("def objective(params):\n    raise ValueError('bad units')", "objective", "ValueError: bad units"),
