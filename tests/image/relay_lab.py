@@ -17,8 +17,8 @@ SHIMS = ROOT / "containers" / "relay"
 PATIENCE_S = 30
 
 TOOLS = (
-    *("awk", "cat", "dirname", "env", "grep", "ls", "mkdir", "mkfifo", "mktemp", "mv", "rm", "rmdir", "sed", "setsid"),
-    *("sh", "sleep", "sort", "touch", "tr", "uname"),
+    *("awk", "cat", "date", "dirname", "env", "grep", "ls", "mkdir", "mkfifo", "mktemp", "mv", "rm", "rmdir", "sed"),
+    *("setsid", "sh", "sleep", "sort", "touch", "tr", "uname"),
 )
 """All that launcher and shims call, beside Apptainer and SLURM."""
 

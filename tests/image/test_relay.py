@@ -4,6 +4,7 @@ import os
 import random
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -175,19 +176,32 @@ REFUSED = [
 def test_commands_outside_the_list_are_refused_and_logged(lab):
     for name in ("sh", "salloc", "srun", "sacctmgr", "env", "s*", "w"):
         lab.program(f"outside/{name}", "#!/bin/sh\ntouch OWNED\n") if "/" not in name else None
+    names = [os.fsencode(name) if isinstance(name, str) else name for name in REFUSED + ODD]
+    assert len(names) >= 100
+    (lab.folder / "names").write_bytes(b"\0".join(names))
     done = lab.run(
         ASKED
-        + f"""
-for name in {REFUSED!r}:
-    words = [line for line in ("w" + name).encode().split(b"\\n")]
+        + """
+for name in Path("names").read_bytes().split(b"\\0"):
+    words = (b"w" + name).split(b"\\n")
     code, err = ask(words[0], *(b"n" + more for more in words[1:]), b"w" + os.fsencode(os.getcwd()), b"wx")
     assert code == 126 and "can be called from inside the image" in err, (name, code, err)
 """
     )
     assert done.returncode == 0, done.stderr.decode()
-    assert done.stderr.count(b"hpcho: the relay refuses") == len(REFUSED)
+    assert done.stderr.count(b"hpcho: the relay refuses") == len(names)
     assert b"\x1b" not in done.stderr
     assert not list(lab.folder.rglob("OWNED"))
+
+
+def test_what_is_refused_is_logged_where_stderr_cannot_be_opened_again(one):
+    one.inside(ASKED + 'assert ask(b"wsh", b"w" + os.fsencode(os.getcwd()), b"wx")[0] == 126')
+    here, there = socket.socketpair()
+    with here, there, one.start(stderr=there) as process:
+        assert process.wait(PATIENCE_S) == 0
+    one.await_clean(process.pid)
+    log = one.folder / ".cache" / "hpcho" / "refused.log"
+    assert log.read_text().splitlines()[-1].startswith("hpcho: the relay refuses sh: only sbatch squeue")
 
 
 def test_requests_that_are_none_are_refused(one):
