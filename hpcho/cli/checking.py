@@ -175,7 +175,7 @@ def _try(opened: Opened, path: Path) -> None:
 
 
 def _for_trial(experiment: "Experiment") -> "Experiment":
-    """The experiment without a second attempt at anything, for its owner alone, on this machine and without a server."""
+    """The experiment without a second attempt at anything, for its owner alone, here and without a server."""
     from hpcho.experiment.schema import LauncherSpec, LocalLauncher  # noqa: PLC0415 - as in check
     from hpcho.experiment.stores import SqliteSpec, StoreSpec  # noqa: PLC0415 - as in check
 

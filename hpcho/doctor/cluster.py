@@ -87,9 +87,11 @@ def _accounting() -> Finding:
 
 
 def _munge(config: Mapping[str, str]) -> list[Finding]:
-    """Whether munge works, where SLURM uses it and there is its command."""
-    if "munge" not in config.get("AuthType", "") or shutil.which("munge") is None:
+    """Whether munge works, where SLURM uses it. SLURM has answered."""
+    if "munge" not in config.get("AuthType", ""):
         return []
+    if shutil.which("munge") is None:
+        return [ok("munge", "answers SLURM's commands, which prove by it who you are (there is no `munge` here)")]
     socket = re.search(r"socket=([^,]+)", config.get("AuthInfo", ""))
     try:
         Scheduler().ask(["munge", "--no-input", *([f"--socket={socket[1]}"] if socket else [])])

@@ -27,16 +27,22 @@ ANSWER_S = 30.0
 LIMIT = Path("/proc/sys/user/max_user_namespaces")
 NAMESPACES = "ask the site's administrators for user namespaces, or for Apptainer with its setuid part"
 DRIVER = "libcuda.so.1"
+HOST_DRIVER = Path("/proc/driver/nvidia/version")
+SHIMS = Path("/opt/hpcho/relay")
 
 
 def machine() -> Iterator[Finding]:
-    """Apptainer where this is no image; the image, and its way to SLURM, where it is one."""
+    """Apptainer; and where this is an image, that, its GPU driver and its ways to SLURM."""
     here = inside.image_here()
     if here is None:
         yield from _apptainer()
-    else:
-        yield ok("image", f"hpcho {hpcho.__version__} runs from {here}")
-        yield _slurm()
+        return
+    if program := os.environ.get("HPCHO_LAUNCHER_PROGRAM"):
+        yield ok("Apptainer", program)
+    yield ok("namespaces", f"this image runs {_namespace()}")
+    yield ok("image", f"hpcho {hpcho.__version__} runs from {here}")
+    yield _driver() if HOST_DRIVER.exists() else ok("GPU driver", "none on this machine; a job with GPUs has its own")
+    yield from _slurm()
 
 
 def image(experiment: Experiment, folder: Path) -> Iterator[Finding]:
@@ -87,16 +93,25 @@ def in_job(gpus: int) -> Iterator[Finding]:
     here = inside.image_here()
     if here is None:
         return
-    yield ok("image", f"{here} starts there")
-    if not gpus:
-        return
+    yield ok("image", f"{here} starts there, {_namespace()}")
+    if gpus:
+        yield _driver()
+
+
+def _driver() -> Finding:
+    """Whether programs in this image reach the NVIDIA driver of the machine."""
     try:
         ctypes.CDLL(DRIVER)
     except OSError as error:
-        mend = "`container: {nv: true}`, and see that `nvidia-smi` works in a job outside the image"
-        yield warning("GPU driver", f"the image does not see the NVIDIA driver: {error}", mend)
-    else:
-        yield ok("GPU driver", "the image sees the NVIDIA driver")
+        mend = "`container: {nv: true}`, HPCHO_NV=1 for the launcher; and does `nvidia-smi` work outside the image?"
+        return warning("GPU driver", f"the image does not see the NVIDIA driver: {error}", mend)
+    return ok("GPU driver", "the image sees the NVIDIA driver")
+
+
+def _namespace() -> str:
+    """How Apptainer made this image's room: the first namespace of users has all of them in it."""
+    is_first = Path("/proc/self/uid_map").read_text(encoding="ascii").split() == ["0", "0", str(2**32 - 1)]
+    return "without a user's namespace: as root, or by Apptainer's setuid part" if is_first else "in a user's namespace"
 
 
 def _apptainer() -> Iterator[Finding]:
@@ -125,14 +140,33 @@ def _apptainer() -> Iterator[Finding]:
     yield ok("namespaces", "users may have their own")
 
 
-def _slurm() -> Finding:
-    """The way to SLURM's commands from inside."""
+def _slurm() -> Iterator[Finding]:
+    """The two ways to SLURM's commands from inside, both tried, and the one that is taken."""
     way, why = os.environ.get("HPCHO_SLURM"), os.environ.get("HPCHO_SLURM_WHY", "")
     if "HPCHO_RELAY" not in os.environ:
-        return warning("launcher", "was not used, so SLURM cannot be called", inside.needs_launcher("SLURM"))
+        yield warning("launcher", "was not used, so SLURM cannot be called", inside.needs_launcher("SLURM"))
+        return
+    if tried := os.environ.get("HPCHO_SLURM_TRIED"):
+        works, _, words = tried.partition(" ")
+        if works == "bind":
+            yield ok("SLURM by bind", f"works: {words}")
+        else:
+            yield ok("SLURM by bind", f"does not work, and need not where the relay does: {words}")
+        yield _relay()
     if way == "bind":
-        return ok("way to SLURM", f"bind: the clients of this machine are called inside ({why})")
-    return ok("way to SLURM", f"relay: the launcher outside calls the clients of this machine ({why})")
+        yield ok("way to SLURM", f"bind: the clients of this machine are called inside ({why})")
+    else:
+        yield ok("way to SLURM", f"relay: the launcher outside calls the clients of this machine ({why})")
+
+
+def _relay() -> Finding:
+    """Whether the launcher's relay answers, whichever way is taken."""
+    command = ["env", "HPCHO_SLURM=relay", str(SHIMS / "sinfo"), "--noheader", "--format=%P"]
+    try:
+        _said(command)
+    except LauncherError as error:
+        return failed("SLURM by relay", f"does not work: {error}", "try `sinfo` outside; if that works, start again")
+    return ok("SLURM by relay", "works: the launcher outside had sinfo answer")
 
 
 def _program() -> str | None:

@@ -22,6 +22,8 @@ __all__ = ["folder"]
 LITTLE_GB = 1.0
 FEW_INODES = 10_000
 QUOTA_S = 5.0
+SOME_BYTES = 2**20
+MAKE_ROOM = "make room, or set `job_dir:` to a folder with more of it"
 NAME = "job directory"
 
 
@@ -38,21 +40,32 @@ def folder(path: Path, *, must_be_shared: bool) -> list[Finding]:
     if must_be_shared and not location.is_shared(kind):
         mend = "if workers do not see it under this path, set `job_dir:` to a folder that they do"
         found = [warning(NAME, f"{path} is on {kind}, which looks like a disk of this machine alone", mend)]
-    return [*found, *_room(there), *_abilities(there)]
+    return [*found, _room(there), _quota(there), *_abilities(there)]
 
 
-def _room(place: Path) -> list[Finding]:
+def _room(place: Path) -> Finding:
     free_gb = shutil.disk_usage(place).free / 1e9
     entries = os.statvfs(place)
     words = f"{free_gb:.3g} GB free"
-    mend = "make room, or set `job_dir:` to a folder with more of it"
     if free_gb < LITTLE_GB:
-        return [warning("free space", words, mend)]
+        return warning("free space", words, MAKE_ROOM)
     if entries.f_files > 0 and entries.f_favail < FEW_INODES:
-        return [warning("free space", f"{words}, but room for {entries.f_favail} more files only", mend)]
+        return warning("free space", f"{words}, but room for {entries.f_favail} more files only", MAKE_ROOM)
+    return ok("free space", words)
+
+
+def _quota(place: Path) -> Finding:
+    """By writing: what asks for quotas is not on every machine, and knows not every file system."""
+    try:
+        with tempfile.TemporaryFile(dir=place) as file:
+            file.write(os.urandom(SOME_BYTES))
+            file.flush()
+            os.fsync(file.fileno())  # over a network it may be refused as late as this
+    except OSError as error:
+        return failed("quota", f"1 MB cannot be written to {place}: {error.strerror}", MAKE_ROOM)
     if _is_over_quota():
-        return [warning("quota", "`quota` says that you are over yours", mend)]
-    return [ok("free space", words)]
+        return warning("quota", "`quota` says that you are over yours", MAKE_ROOM)
+    return ok("quota", "1 MB can be written" + (", and `quota` minds nothing" if shutil.which("quota") else ""))
 
 
 def _is_over_quota() -> bool:

@@ -132,8 +132,31 @@ def test_detach_warns_of_a_limit_on_processor_time(bench, hpcho):
 
 def test_a_folder_that_can_all_is_ok(tmp_path):
     found = folder(tmp_path / "runs", must_be_shared=False)
-    assert [finding.level for finding in found] == [Level.OK] * 3
+    assert {finding.name: finding.level for finding in found} == dict.fromkeys(
+        ["job directory", "free space", "quota", "file system"], Level.OK
+    )
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_place_that_takes_no_megabyte_fails(tmp_path):
+    """As a file system that refuses more of a user's: a limit that the kernel sets as late, while it is written."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2**16, before[1]))
+    try:
+        found = {finding.name: finding for finding in folder(tmp_path, must_be_shared=False)}
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert (found["quota"].level, found["file system"].level) == (Level.FAILED, Level.OK)
+    assert found["quota"].words == f"1 MB cannot be written to {tmp_path}: File too large"
+    assert found["quota"].mend.startswith("make room, or set `job_dir:`")
+
+
+def test_a_quota_program_that_minds_is_heard(tmp_path, monkeypatch):
+    (tmp_path / "quota").write_text("#!/bin/sh\necho over\nexit 1\n")
+    (tmp_path / "quota").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    found = {finding.name: finding for finding in folder(tmp_path, must_be_shared=False)}
+    assert (found["quota"].level, found["quota"].words) == (Level.WARNING, "`quota` says that you are over yours")
 
 
 def test_a_local_disk_is_warned_of_where_workers_are_elsewhere(tmp_path):

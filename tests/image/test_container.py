@@ -395,8 +395,30 @@ def test_doctor_inside_says_how_slurm_is_called(monkeypatch, yaml, environ, name
         monkeypatch.setenv(key, value)
     said = found(doctor.machine())
     assert said["image"][1].endswith("runs from /x/hpcho.sif")
+    assert said["namespaces"][1].startswith("this image runs ")
+    assert "GPU driver" in said
     assert said[name][1].startswith(words)
     assert list(doctor.image(load(yaml("container: self\n"))[0], Path("/y"))) == []
+
+
+@pytest.mark.parametrize(
+    ("tried", "text", "bind", "relay"),
+    [
+        ("bind they work", "exit 0", "works: they work", ("ok", "works: the launcher outside had sinfo answer")),
+        ("relay no munge", "echo gone >&2; exit 69", "does not work, and need not", ("failed", "does not work: gone")),
+    ],
+)
+def test_doctor_inside_tells_of_both_ways_to_slurm(monkeypatch, bin_, tried, text, bind, relay):
+    program(bin_, "sinfo", f'#!/bin/sh\n[ "$HPCHO_SLURM" = relay ] || exit 1\n{text}\n')
+    monkeypatch.setattr(doctor, "SHIMS", bin_)
+    told = {"HPCHO_RELAY": "/r", "HPCHO_SLURM_TRIED": tried, "HPCHO_LAUNCHER_PROGRAM": "apptainer version 1.4.5"}
+    for key, value in {**INSIDE, **told}.items():
+        monkeypatch.setenv(key, value)
+    said = found(doctor.machine())
+    assert said["Apptainer"] == ("ok", "apptainer version 1.4.5")
+    assert said["SLURM by bind"][0] == "ok"
+    assert said["SLURM by bind"][1].startswith(bind)
+    assert said["SLURM by relay"] == relay
 
 
 def test_doctor_in_a_job_looks_for_the_driver(monkeypatch, yaml):

@@ -139,17 +139,36 @@ def test_a_whole_run(desk, way):
     desk.await_clean()
 
 
-def test_doctor_tells_the_way_to_slurm_and_looks_from_a_job(desk):
-    found = json.loads(desk.hpcho("doctor", "x.yaml", "--json", env={"HPCHO_SLURM": "auto"}, timeout=RUN_S).stdout)
-    said = {finding["name"]: finding for finding in found["findings"]}
+@pytest.mark.parametrize(("asked", "way"), [("auto", "bind"), ("relay", "relay")])
+def test_doctor_tries_both_ways_to_slurm_and_looks_from_a_job(desk, asked, way):
+    found = json.loads(desk.hpcho("doctor", "x.yaml", "--json", env={"HPCHO_SLURM": asked}, timeout=RUN_S).stdout)
+    said = {finding["name"].rpartition(": ")[2]: finding for finding in found["findings"]}
     assert found["failed"] == 0
-    assert said["way to SLURM"]["words"].startswith("bind: the clients of this machine are called inside")
-    assert any(name.endswith(": image") and "starts there" in said[name]["words"] for name in said)
-    assert any(name.endswith(": Python") and "/opt/hpcho/bin/python" in said[name]["words"] for name in said)
-    assert (
-        desk.hpcho("--python", "-c", "import os; print(os.environ['HPCHO_SLURM'])", env={"HPCHO_SLURM": ""}).stdout
-        == "bind\n"
-    )
+    names = {"Apptainer", "namespaces", "image", "GPU driver", "SLURM", "munge", "SLURM by bind", "SLURM by relay"}
+    assert said.keys() > names | {"hpcho", "packages", "store", "job directory", "free space", "quota", "file system"}
+    assert said["SLURM by bind"]["words"] == "works: the clients here work inside the image"
+    assert said["SLURM by relay"]["words"] == "works: the launcher outside had sinfo answer"
+    assert said["way to SLURM"]["words"].startswith(f"{way}: ")
+    assert "starts there" in said["image"]["words"]
+    assert "/opt/hpcho/bin/python" in said["Python"]["words"]
+    if asked == "auto":  # what doctor has seen is known to others
+        tell = "import os; print(os.environ['HPCHO_SLURM'])"
+        assert desk.hpcho("--python", "-c", tell, env={"HPCHO_SLURM": ""}).stdout == "bind\n"
+
+
+def test_what_doctor_says_of_a_job_whose_image_is_not_there(desk):
+    desk.write_experiment(text=EXPERIMENT + "container: {image: /not/there.sif}\n")
+    done = desk.hpcho("doctor", "x.yaml", check=False, timeout=RUN_S)
+    assert done.returncode == 1
+    assert "there is no image /not/there.sif here: container.image must be a file that compute nodes see" in done.stdout
+
+
+def test_a_cluster_that_is_away_is_not_taken_for_one_whose_clients_do_not_work_inside(desk):
+    tell = "import os; print(os.environ['HPCHO_SLURM'], os.environ['HPCHO_SLURM_WHY'])"
+    away = desk.write("slurm.conf", "ClusterName=away\nSlurmctldHost=localhost\nSlurmctldPort=1\n")
+    said = desk.hpcho("--python", "-c", tell, env={"HPCHO_SLURM": "auto", "SLURM_CONF": str(away)}).stdout
+    assert said == "relay scontrol shows no configuration here\n"
+    assert not list(desk.folder.glob(".cache/hpcho/slurm-*"))
 
 
 def test_clients_that_do_not_work_inside_are_relayed(desk):
