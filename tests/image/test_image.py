@@ -50,6 +50,31 @@ def test_the_scripts_are_clean(script):
     assert done.returncode == 0, done.stdout
 
 
+@pytest.mark.usefixtures("image")  # whose wheels are there, and what it begins with
+def test_an_ordinary_user_builds_it_too(apptainer):
+    """Packages and hpcho, and its own test, by the commands that root's is built with."""
+    if os.geteuid() != 0:
+        pytest.skip("the image was built by an ordinary user")
+    user = testbed.Person("build", {"PATH": f"{apptainer.parent}:/usr/bin:/bin"})
+    for name in ("Apptainer.def", "containers", "hpcho", "pyproject.toml", "README.md", "LICENSE", "build/wheels"):
+        kind = shutil.copytree if (ROOT / name).is_dir() else shutil.copy2
+        (user.folder / name).parent.mkdir(exist_ok=True)
+        kind(ROOT / name, user.folder / name)
+    base = (ROOT / "build" / "debian.sif").resolve()
+    if not testbed.readable(base):
+        pytest.skip(f"{base} cannot be read by {testbed.USER}")
+    (user.folder / "build" / "debian.sif").symlink_to(base)
+    subprocess.run(["chown", "-R", f"{testbed.USER}:", user.folder], check=True)
+    try:
+        done = user.run(["containers/build", "small"], env={"PYTHON": user.python[0]}, timeout=600)
+        assert done.stdout.splitlines()[-1] == "build/hpcho-small.sif"
+        built = user.folder / "build" / "hpcho-small.sif"
+        assert built.owner() == testbed.USER
+        assert user.run([built, "--version"]).stdout == f"hpcho {hpcho.__version__}\n"
+    finally:
+        shutil.rmtree(user.folder / "build")  # hundreds of MB
+
+
 # -- what it says ------------------------------------------------------------------------------------------------------
 
 
