@@ -146,6 +146,43 @@ def test_a_slow_call_holds_up_no_other(one):
     assert done.returncode == 0, done.stderr.decode()
 
 
+# -- what is seen inside ----------------------------------------------------------------------------------------------
+
+
+BINDS = [
+    ("container: {image: a.sif, binds: [/L/a, '/L/b:/in:ro'], nv: true}", [], ["/L/a", "/L/b:/in:ro"]),
+    ("container:\n  binds:  # two\n  - /L/a  # one\n  - '/L/b:/in:ro'\n", [], ["/L/a", "/L/b:/in:ro"]),
+    (
+        "container: {binds: [/L/a,  # one\n    # none: /L/c\n    /L/b], nv: false}\njob_dir: /L/c",
+        [],
+        ["/L/a", "/L/b", "/L/c"],
+    ),
+    (
+        "container: {binds: [/L/a,\n  /L/b], image: x}\nstore: {mongo: {data_dir: /L/c/new}}",
+        [],
+        ["/L/a", "/L/b", "/L/c"],
+    ),
+    ("extends: [../a/site.yaml]", [], ["/L/a", "/L/b"]),
+    ("name: x", ["--set", "job_dir=/L/a", "--set=store.mongo.data_dir=/L/b/new/er"], ["/L/a", "/L/b"]),
+    ("name: x", ["--set", "container={image: self, binds: [/L/a, /L/b]}"], ["/L/a", "/L/b"]),
+    ("name: x", ["--set", "container.binds=[/L/a]", "--export", "/L/b/model.keras"], ["/L/a", "/L/b"]),
+    ("# job_dir: /L/a\nnote: 'binds are /L/b'", [], []),
+]
+
+
+@pytest.mark.parametrize(("yaml", "words", "seen"), BINDS)
+def test_folders_that_the_yaml_and_the_command_line_name_are_seen_inside(lab, yaml, words, seen):
+    for name in ("a", "b", "c", "y"):
+        (lab.folder / name).mkdir()
+    put = str(lab.folder)
+    (lab.folder / "a" / "site.yaml").write_text(f"container:\n  binds: [{put}/b]\n")
+    (lab.folder / "y" / "x.yaml").write_text(yaml.replace("/L/", f"{put}/") + "\n")
+    lab.run("pass", "run", "y/x.yaml", *(word.replace("/L/", f"{put}/") for word in words))
+    argv = (lab.folder / "apptainer.argv").read_text().splitlines()
+    binds = {argv[i + 1] for i, word in enumerate(argv) if word == "--bind" and "hpcho-relay." not in argv[i + 1]}
+    assert binds == {put, f"{put}/y", *(place.replace("/L/", f"{put}/") for place in seen)}
+
+
 # -- what does not -----------------------------------------------------------------------------------------------------
 
 ASKED = """
