@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -17,6 +18,7 @@ import hpcho
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]  # the first one builds it
 
 ROOT = Path(__file__).parents[2]
+RECIPE = ROOT / "Apptainer.def"
 SCRIPTS = ["containers/build", "containers/install", "containers/testbed/apptainer"]
 PATIENT = """
 import signal, sys
@@ -73,6 +75,20 @@ def test_an_ordinary_user_builds_it_too(apptainer):
         assert user.run([built, "--version"]).stdout == f"hpcho {hpcho.__version__}\n"
     finally:
         shutil.rmtree(user.folder / "build")  # hundreds of MB
+
+
+SECTIONS = re.findall(
+    r"^%(post|environment|runscript|test)\n(.*?)(?=^%|^Bootstrap|\Z)", RECIPE.read_text(), re.MULTILINE | re.DOTALL
+)
+
+
+@pytest.mark.skipif(shutil.which("shellcheck") is None, reason="needs shellcheck")
+@pytest.mark.parametrize(("name", "text"), SECTIONS, ids=[name for name, _ in SECTIONS])
+def test_the_recipe_s_shell_is_clean(tmp_path, name, text):
+    script = tmp_path / name
+    script.write_text("#!/bin/sh\n" + re.sub(r"\{\{ (\w+) \}\}", r"\1", text))
+    done = subprocess.run(["shellcheck", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
 
 
 # -- what it says ------------------------------------------------------------------------------------------------------
