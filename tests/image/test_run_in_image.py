@@ -24,9 +24,10 @@ retries: {infrastructure: 3}
 launcher: {slurm: {workers: 2, partition: gpu, gpus: 1, mem_gb: 0.5, walltime: "00:10:00", idle_exit_s: 20, grace_s: 6}}
 """
 QUICK = """
-import os
+import os, shutil
 def objective(params):
     print(os.environ["APPTAINER_CONTAINER"], os.environ["CUDA_VISIBLE_DEVICES"], os.environ.get("UNWANTED"))
+    assert shutil.which("scontrol") is None  # workers do without
     return params["x"]
 """
 SLOW = """
@@ -134,6 +135,7 @@ def test_a_whole_run(desk, way):
         f"{desk.image} {gpu} None\n" for gpu in "01"
     }
     assert {trial["state"] for trial in desk.trials()} == {"done"}
+    assert (desk.runs / "mongo").is_dir()  # the store was the image's own server
     desk.hpcho("report", "x.yaml")
     assert (desk.runs / "report" / "report.html").exists()
     desk.await_clean()
@@ -169,6 +171,18 @@ def test_a_cluster_that_is_away_is_not_taken_for_one_whose_clients_do_not_work_i
     said = desk.hpcho("--python", "-c", tell, env={"HPCHO_SLURM": "auto", "SLURM_CONF": str(away)}).stdout
     assert said == "relay scontrol shows no configuration here\n"
     assert not list(desk.folder.glob(".cache/hpcho/slurm-*"))
+
+
+def test_a_store_that_was_started_inside_is_reached_from_outside(desk):
+    desk.write_experiment(SLOW, EXPERIMENT.replace("trials: 6", "trials: 100"))
+    with desk.popen(["hpcho", "run", "x.yaml"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as run:
+        until(lambda: len(desk.stdout()) > 2, RUN_S)
+        outside = desk.run([*desk.python, "-m", "hpcho", "status", "x.yaml", "--json"])
+        run.send_signal(signal.SIGINT)
+        run.stdout.read()
+    status = json.loads(outside.stdout)
+    assert status["state"] == "running"
+    assert status["trials"]["done"] > 0
 
 
 def test_clients_that_do_not_work_inside_are_relayed(desk):
