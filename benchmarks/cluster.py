@@ -50,7 +50,7 @@ def main() -> None:
 
 def measure(path: Path, seconds: float) -> dict[str, Any]:
     """The shares over all workers, in per cent of their time."""
-    from hpcho.cli.opening import open_run
+    from hpcho.opening import open_run
 
     with open_run(path) as run:
         attempts = [attempt for trial in run.store.changes()[1] for attempt in trial.attempts]

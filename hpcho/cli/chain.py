@@ -8,11 +8,9 @@ and takes it out again when the run is over.
 from __future__ import annotations
 
 import contextlib
-import os
 import shlex
 import sys
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hpcho import controller as control
@@ -21,6 +19,7 @@ from hpcho import standing as standings
 from hpcho.cli.output import say, warn
 from hpcho.errors import LauncherError, StoreError, UsageError
 from hpcho.launchers import jobs
+from hpcho.opening.chain import Chain, how, live
 from hpcho.store import location, open_store
 from hpcho.trial import Owner
 
@@ -31,9 +30,8 @@ if TYPE_CHECKING:
     from hpcho.experiment import Experiment
     from hpcho.experiment.schema import SlurmLauncher
     from hpcho.jobdir import JobDir
-    from hpcho.launchers.scheduler import Row
 
-__all__ = ["Chain", "elsewhere", "named", "submit"]
+__all__ = ["named", "submit"]
 
 BEGIN_S = 60.0
 """How long the command waits for the job to begin."""
@@ -42,33 +40,6 @@ TELL_S = 60
 """So long before its wall time a job is told to hand over."""
 OF_WORKERS = ("account", "wckey", "clusters", "reservation")
 """Options of the workers' jobs that the controller's has too; so is the QOS, where the partition is theirs."""
-
-
-@dataclass(frozen=True)
-class Chain:
-    """The jobs of one run's controller, and their files in the job directory."""
-
-    jobdir: JobDir
-    uuid: str
-
-    @property
-    def name(self) -> str:
-        """All jobs' name."""
-        return f"hpcho-controller-{self.uuid[:8]}"
-
-    @property
-    def script(self) -> Path:
-        """What each of them is."""
-        return self.jobdir.path / "jobs" / "controller.sbatch"
-
-    @property
-    def over(self) -> Path:
-        """The file that says that no job need begin any more."""
-        return self.jobdir.path / "jobs" / "controller.over"
-
-    def log(self, job: str) -> Path:
-        """What a job's controller prints."""
-        return self.jobdir.logs / f"controller-{job}.log"
 
 
 def submit(path: Path, settings: Sequence[str], jobdir: JobDir, experiment: Experiment, *, length: int | None) -> int:
@@ -88,40 +59,6 @@ def submit(path: Path, settings: Sequence[str], jobdir: JobDir, experiment: Expe
     chain.over.unlink(missing_ok=True)
     sent = [jobs.submit(chain.script) for _ in range(length or 1)]
     return _await(chain, sent[0], experiment, path)
-
-
-def elsewhere(jobdir: JobDir) -> str | None:
-    """Which job controls the run and has its store with it; None where none does, or this process is in that job.
-
-    Where SLURM cannot be asked there is none, as far as can be told.
-    """
-    record = jobdir.read_record()
-    if record is None:
-        return None
-    chain = Chain(jobdir, record["uuid"])
-    if not chain.script.exists() or chain.over.exists():
-        return None
-    try:
-        rows = _live(chain)
-    except LauncherError:
-        return None
-    if not rows or os.environ.get("SLURM_JOB_ID") in {row.id for row in rows}:
-        return None
-    row, ids = rows[0], " ".join(row.id for row in rows)
-    return (
-        f"the run's controller, and its store, are in job {row.id} ({_how(row)}): `squeue -j {row.id}` looks at it; "
-        f"`scancel {ids}` ends it, and then the run goes on from here"
-    )
-
-
-def _live(chain: Chain) -> list[Row]:
-    """The chain's jobs in the queue, the one at work first. Raises LauncherError."""
-    rows = [row for job in jobs.find(chain.name, states=jobs.LIVE) if (row := jobs.row_of(job))]
-    return sorted(rows, key=lambda row: (jobs.is_queued(row), int(row.id)))
-
-
-def _how(row: Row) -> str:
-    return f"{row.state.lower()}, {row.reason if jobs.is_queued(row) else f'on {row.node}'}"
 
 
 def script(chain: Chain, path: Path, settings: Sequence[str], experiment: Experiment, *, submits: bool) -> str:
@@ -205,9 +142,9 @@ def _is_going(chain: Chain, experiment: Experiment, path: Path) -> bool:
     if holder is not None:
         say(f"already run by {named(holder)}. `hpcho run {quoted}` looks on, `hpcho stop {quoted}` ends it.")
         return True
-    rows = _live(chain)
+    rows = live(chain)
     if rows:
-        say(f"its controller is job {rows[0].id} already ({_how(rows[0])}): {_ways(rows[0].id, path)}")
+        say(f"its controller is job {rows[0].id} already ({how(rows[0])}): {_ways(rows[0].id, path)}")
     return bool(rows)
 
 

@@ -8,9 +8,9 @@ from typing import Annotated
 import typer
 
 from hpcho.cli.arguments import ExperimentOrJobDir
-from hpcho.cli.opening import Run, open_run
 from hpcho.cli.output import say
 from hpcho.errors import ClaimLost, ExperimentError, SpaceError, UsageError
+from hpcho.opening import Run, open_run
 from hpcho.trial import Cause, Draft, Failure, Trial, TrialState
 
 __all__ = ["enqueue", "requeue"]

@@ -15,10 +15,10 @@ import typer
 
 from hpcho.cli import launching
 from hpcho.cli.arguments import ExperimentPath, Settings
-from hpcho.cli.opening import Opened, open_experiment
 from hpcho.cli.output import number, say, seconds, table, warn
 from hpcho.errors import ExperimentError, LauncherError, RunFailed, SpaceError
 from hpcho.jobdir import JobDir
+from hpcho.opening import Opened, open_experiment
 from hpcho.trial import Draft, TrialState
 
 if TYPE_CHECKING:

@@ -57,9 +57,9 @@ def doctor(
 def _findings(path: Path | None, settings: list[str], wait_s: float | None) -> Iterator["Finding"]:
     from hpcho import doctor  # noqa: PLC0415 - as in doctor
     from hpcho.cli import launching  # noqa: PLC0415 - as in doctor
-    from hpcho.cli.opening import open_experiment  # noqa: PLC0415 - as in doctor
     from hpcho.doctor.finding import failed, ok  # noqa: PLC0415 - as in doctor
     from hpcho.errors import UsageError  # noqa: PLC0415 - as in doctor
+    from hpcho.opening import open_experiment  # noqa: PLC0415 - as in doctor
 
     yield from doctor.machine()
     if path is None:

@@ -19,7 +19,7 @@ from hpcho.errors import UsageError
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from hpcho.cli.opening import Run
+    from hpcho.opening import Run
     from hpcho.trial import Trial
 
 __all__ = ["export"]

@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from hpcho.cli.opening import Opened
     from hpcho.experiment import Experiment
     from hpcho.experiment.launchers import SlurmLauncher as SlurmSpec
     from hpcho.experiment.launchers import SshLauncher as SshSpec
     from hpcho.launchers.base import Launcher
     from hpcho.launchers.hosts import Host
     from hpcho.launchers.slurm import SlurmLauncher
+    from hpcho.opening import Opened
 
 __all__ = ["build", "check_container", "image_words", "node_addresses", "python_script", "script", "words"]
 

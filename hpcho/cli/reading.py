@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hpcho.cli.arguments import AsJson, ExperimentOrDatabase, ExperimentOrJobDir, ExpKey, PasswordFile
-from hpcho.cli.opening import Run, open_run, open_trials
 from hpcho.cli.output import number, print_json, say, seconds, table, warn
 from hpcho.errors import RunFailed, UsageError
+from hpcho.opening import Run, open_run, open_trials
 
 if TYPE_CHECKING:
     from hpcho.report.table import Row

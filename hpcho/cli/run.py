@@ -16,10 +16,11 @@ from hpcho import standing as standings
 from hpcho.cli import chain as chains
 from hpcho.cli import launching
 from hpcho.cli.checking import check_points
-from hpcho.cli.opening import open_experiment, open_run
 from hpcho.cli.output import say, warn
 from hpcho.cli.session import Session, look_on
 from hpcho.errors import LauncherError, ResumeError, StoreError, StoreStopped
+from hpcho.opening import open_experiment, open_run
+from hpcho.opening.chain import elsewhere
 from hpcho.store import Restorable, attend, open_store
 from hpcho.trial import Owner
 
@@ -28,8 +29,8 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
-    from hpcho.cli.opening import Opened
     from hpcho.jobdir import JobDir
+    from hpcho.opening import Opened
     from hpcho.store import Service, TrialStore
 
 __all__ = ["run", "stop"]
@@ -81,7 +82,7 @@ def _attended(path: Path, opened: Opened, *, await_end: bool = False) -> Abstrac
         warn,
         await_end=await_end,
         machines=lambda: launching.node_addresses(opened.experiment, path),
-        elsewhere=lambda: chains.elsewhere(opened.jobdir),
+        elsewhere=lambda: elsewhere(opened.jobdir),
     )
 
 
@@ -95,7 +96,7 @@ def _go(path: Path, opened: Opened, record: dict[str, Any]) -> int:
         if not is_lost:
             control.check_identity(store, record, opened.jobdir)
         seat = control.Seat(store)
-        if chains.elsewhere(opened.jobdir) or not seat.take(patience_s=control.LEASE_S):
+        if elsewhere(opened.jobdir) or not seat.take(patience_s=control.LEASE_S):
             return look_on(path, opened, store, service)
         try:
             if is_lost:
@@ -135,7 +136,7 @@ def stop(path: Path, *, now: bool) -> int:
     with open_run(path) as going:
         store = going.store
         is_going = (seat := store.get("seat")) is not None and standings.is_taken(seat)
-        if not is_going and (reason := chains.elsewhere(going.jobdir)) is not None:
+        if not is_going and (reason := elsewhere(going.jobdir)) is not None:
             raise StoreStopped(reason)  # the next job's controller would not heed what it finds
         store.put("control", {"stop": "now" if now else "drain"})
         if not is_going:
@@ -155,7 +156,7 @@ def stop(path: Path, *, now: bool) -> int:
 def _set_aside(jobdir: JobDir) -> None:
     """``--fresh``: archive the earlier run, unless it is going."""
     if jobdir.read_record() is not None:
-        with attend(jobdir, elsewhere=lambda: chains.elsewhere(jobdir)) as service:
+        with attend(jobdir, elsewhere=lambda: elsewhere(jobdir)) as service:
             with contextlib.closing(open_store(jobdir)) as store:
                 seat = store.get("seat")
             if seat is not None and standings.is_taken(seat):

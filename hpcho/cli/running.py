@@ -88,8 +88,8 @@ def worker(
     fmin with MongoTrials; it looks for the script's modules in the present folder, and keeps logs below KEY in it.
     """
     from hpcho.cli.database import serve_fmin, tell_of_leaving  # noqa: PLC0415 - as in run
-    from hpcho.cli.opening import find_job_dir  # noqa: PLC0415 - as in run
     from hpcho.errors import UsageError  # noqa: PLC0415 - as above
+    from hpcho.opening import find_job_dir  # noqa: PLC0415 - as in run
     from hpcho.worker import serve  # noqa: PLC0415 - as above
 
     if (experiment is None) == (mongo_url is None):

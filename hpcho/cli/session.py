@@ -21,15 +21,16 @@ from hpcho.cli.output import number, say, seconds
 from hpcho.cli.progress import best_words, open_progress
 from hpcho.errors import Interrupted, ResumeError, StoreError, StoreFull, StoreLost
 from hpcho.inside import Echo
+from hpcho.opening.chain import elsewhere
 from hpcho.trial import Owner
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from hpcho.cli.opening import Opened
     from hpcho.cli.progress import Progress
     from hpcho.jobdir import JobDir
+    from hpcho.opening import Opened
     from hpcho.store import Service, TrialStore
     from hpcho.trial import Trial
 
@@ -217,7 +218,7 @@ def look_on(path: Path, opened: Opened, store: TrialStore, service: Service) -> 
                     service.bear(error)
                     continue
                 progress.show(standing)
-                if standing.state == "idle" and chains.elsewhere(opened.jobdir):
+                if standing.state == "idle" and elsewhere(opened.jobdir):
                     time.sleep(BETWEEN_S)  # from one job to the next
                 elif standing.state not in ("running", "waiting"):
                     break

@@ -17,10 +17,10 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hpcho.cli.chain import Chain
 from hpcho.errors import HpchoError, Interrupted, LauncherError, StoreError
 from hpcho.jobdir import JobDir
 from hpcho.launchers import jobs
+from hpcho.opening.chain import Chain
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -66,7 +66,7 @@ class Bench:
 
     def make_job_dir(self):
         from hpcho import controller
-        from hpcho.cli.opening import open_experiment
+        from hpcho.opening import open_experiment
 
         opened = open_experiment(self.yaml)
         controller.prepare(opened.experiment, opened.space, self.yaml, self.jobdir)
@@ -82,7 +82,7 @@ class Bench:
         """New trials at these params."""
         import random
 
-        from hpcho.cli.opening import open_experiment
+        from hpcho.opening import open_experiment
         from hpcho.trial import Draft
 
         store = self.store()

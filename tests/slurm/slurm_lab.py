@@ -154,7 +154,7 @@ def note(what, **more):
 ATTEMPTS = """
 import json, sys
 from pathlib import Path
-from hpcho.cli.opening import open_run
+from hpcho.opening import open_run
 with open_run(Path(sys.argv[1])) as run:
     trials = run.store.changes()[1]
 rows = [{"tid": trial.tid, **attempt.to_json()} for trial in trials for attempt in trial.attempts]

@@ -190,7 +190,7 @@ def test_the_job_directory_keeps_the_files_and_the_merged_settings(write, tmp_pa
 
 
 def test_the_job_directory_is_found_where_an_extended_file_puts_it(write, tmp_path):
-    from hpcho.cli.opening import find_job_dir
+    from hpcho.opening import find_job_dir
 
     path = write(x=PLAIN + "extends: site.yaml\n", site="job_dir: elsewhere\n")
     assert find_job_dir(path).path == tmp_path / "elsewhere" / "lab"

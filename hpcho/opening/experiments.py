@@ -1,4 +1,4 @@
-"""What most commands begin with: from a path on the command line to an experiment and its store."""
+"""From a path or a URL to an experiment and its store."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def open_run(path: Path) -> Iterator[Run]:
     built = space.build(experiment.space, objective.templates(experiment.objective, jobdir.source))
 
     def elsewhere() -> str | None:
-        from hpcho.cli.chain import elsewhere  # noqa: PLC0415 - only where a server would have to be started
+        from hpcho.opening.chain import elsewhere  # noqa: PLC0415 - only where a server would have to be started
 
         return elsewhere(jobdir)
 
@@ -116,7 +116,7 @@ def open_run(path: Path) -> Iterator[Run]:
 
 def open_trials(place: str, exp_key: str | None, password_file: Path | None) -> AbstractContextManager[Run]:
     """Open a run for reading: its YAML or job directory, or the URL of a database that holds it, or hyperopt's own."""
-    from hpcho.cli.database import is_url, open_database  # noqa: PLC0415 - as in open_experiment
+    from hpcho.opening.database import is_url, open_database  # noqa: PLC0415 - as in open_experiment
 
     if is_url(place):
         return open_database(place, exp_key, password_file)

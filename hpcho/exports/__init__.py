@@ -1,0 +1,1 @@
+"""Experiments as other programs read them."""
