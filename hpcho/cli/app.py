@@ -8,6 +8,7 @@ import typer
 from hpcho import __version__
 from hpcho.cli import changing, checking, reading, running, starting
 from hpcho.cli.doctor import doctor
+from hpcho.cli.exporting import export
 
 __all__ = ["app", "invoke"]
 
@@ -48,6 +49,7 @@ for command in (
     reading.trials,
     reading.best,
     reading.report,
+    export,
     changing.enqueue,
     changing.requeue,
     running.stop,

@@ -1,1 +1,1 @@
-"""Experiments as other programs read them."""
+"""Experiments as other programs read them. Each module asks for its own extra, and only when it writes."""

@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 COMMANDS = (
-    *("init", "check", "run", "status", "trials", "best", "report"),
+    *("init", "check", "run", "status", "trials", "best", "report", "export"),
     *("enqueue", "requeue", "stop", "worker", "doctor", "schema"),
 )
 
