@@ -31,7 +31,7 @@ LONGEST_PARAM, LONGEST_TAG = 6000, 5000
 """Characters that MLflow takes of a value."""
 NOT_IN_KEYS = re.compile(r"[^\w./ :-]")
 SETTINGS = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2", "MLFLOW_DISABLE_TELEMETRY": "true"}
-"""Where a user has not said otherwise: MLflow waits for minutes where nobody answers, and tells its makers of its use."""
+"""Unless the user says otherwise: MLflow waits for minutes where nobody answers, and tells its makers of its use."""
 
 
 def write(name: str, source: str, space: Space, trials: Sequence[Trial], uri: str) -> int:

@@ -27,6 +27,8 @@ __all__ = ["write"]
 FILE_NAME = "events.out.tfevents.hpcho"
 """TensorBoard takes any file with "tfevents" in its name."""
 LOSS, DURATION, REPORTED = "loss", "duration_s", "reported_loss"
+MOST_OPTIONS = 40
+"""A param with more different texts than these is no choice to filter by."""
 STATUSES = {
     TrialState.DONE: "STATUS_SUCCESS",
     TrialState.ERROR: "STATUS_FAILURE",
@@ -45,25 +47,20 @@ def write(name: str, space: Space, trials: Sequence[Trial], folder: Path) -> int
         raise UsageError(
             f"event files need tensorboardX, which is not there ({error}): `pip install 'hpcho[tensorboard]'` brings it"
         ) from error
-    count, kinds = 0, dict[str, str]()
+    count = 0
+    values: dict[str, list[Plain]] = {}
     try:
         for trial in tried(trials):
             params = plain(space, trial)
-            _note_kinds(kinds, params)
+            for key, value in params.items():
+                values.setdefault(key, []).append(value)
             _write_events(folder / f"trial-{trial.tid}", _trial_events(trial, params), trial.claimed_at or 0.0)
             count += 1
         created_s = min((trial.created_at for trial in trials), default=0.0)
-        _write_events(folder, [(created_s, 0, [_experiment(name, kinds, created_s)])], created_s)
+        _write_events(folder, [(created_s, 0, [_experiment(name, values, created_s)])], created_s)
     except OSError as error:
         raise UsageError(f"{folder} cannot be written: {error.strerror}; choose another with --out") from error
     return count
-
-
-def _note_kinds(kinds: dict[str, str], params: Mapping[str, Plain]) -> None:
-    """What TensorBoard is to take each param for, over all trials: text as soon as one of its values is."""
-    for key, value in params.items():
-        kind = "BOOL" if isinstance(value, bool) else "STRING" if isinstance(value, str) else "FLOAT64"
-        kinds[key] = kind if kinds.get(key, kind) == kind else "STRING"
 
 
 def _trial_events(trial: Trial, params: Mapping[str, Plain]) -> Iterable[tuple[float, int, list[Any]]]:
@@ -108,16 +105,39 @@ def _end(trial: Trial, ended_s: float | None) -> Any:
     return _hparams("session_end_info", plugin_hparams_pb2.SessionEndInfo(status=status, end_time_secs=ended_s or 0.0))
 
 
-def _experiment(name: str, kinds: Mapping[str, str], created_s: float) -> Any:
+def _experiment(name: str, values: Mapping[str, Sequence[Plain]], created_s: float) -> Any:
     """What the HParams tab has as columns: one for all trials, as each alone lacks the params inactive in it."""
     from tensorboardX.proto import api_pb2  # noqa: PLC0415 - as in write
 
-    infos = [
-        api_pb2.HParamInfo(name=key, type=api_pb2.DataType.Value(f"DATA_TYPE_{kind}")) for key, kind in kinds.items()
-    ]
-    metrics = [api_pb2.MetricInfo(name=api_pb2.MetricName(tag=tag)) for tag in (LOSS, DURATION)]
-    experiment = api_pb2.Experiment(name=name, time_created_secs=created_s, hparam_infos=infos, metric_infos=metrics)
-    return _hparams("experiment", experiment)
+    return _hparams(
+        "experiment",
+        api_pb2.Experiment(
+            name=name,
+            time_created_secs=created_s,
+            hparam_infos=[_column(key, seen) for key, seen in values.items()],
+            metric_infos=[api_pb2.MetricInfo(name=api_pb2.MetricName(tag=tag)) for tag in (LOSS, DURATION)],
+        ),
+    )
+
+
+def _column(key: str, seen: Sequence[Plain]) -> Any:
+    """A param with the values seen: a range of numbers, or a few others, which TensorBoard filters by."""
+    from tensorboardX.proto import api_pb2  # noqa: PLC0415 - as in write
+
+    if all(isinstance(value, bool) for value in seen):
+        info = api_pb2.HParamInfo(name=key, type=api_pb2.DATA_TYPE_BOOL)
+        info.domain_discrete.extend(sorted({bool(value) for value in seen}))
+        return info
+    numbers = [float(value) for value in seen if not isinstance(value, str)]
+    if len(numbers) == len(seen):
+        info = api_pb2.HParamInfo(name=key, type=api_pb2.DATA_TYPE_FLOAT64)
+        info.domain_interval.min_value, info.domain_interval.max_value = min(numbers), max(numbers)
+        return info
+    info = api_pb2.HParamInfo(name=key, type=api_pb2.DATA_TYPE_STRING)
+    texts = sorted({str(value) for value in seen})
+    if len(texts) <= MOST_OPTIONS:
+        info.domain_discrete.extend(texts)
+    return info
 
 
 def _hparams(field: str, content: Any) -> Any:

@@ -74,6 +74,8 @@ def test_tensorboard_has_params_by_type_and_every_params_column(told, hpcho, ten
     assert "momentum" not in plugin(tmp_path / "tb" / "trial-0", "session_start_info").hparams
     columns = plugin(tmp_path / "tb", "experiment")
     assert {info.name for info in columns.hparam_infos} == {"x", "units", "optimizer", "momentum"}
+    assert {info.name: info.domain_interval.max_value for info in columns.hparam_infos}["units"] == 32
+    assert list({info.name: info.domain_discrete for info in columns.hparam_infos}["optimizer"]) == ["adam", "sgd"]
     statuses = [plugin(tmp_path / "tb" / f"trial-{tid}", "session_end_info").status for tid in (1, 3, 4)]
     assert statuses == [api_pb2.STATUS_SUCCESS, api_pb2.STATUS_FAILURE, api_pb2.STATUS_RUNNING]
 
