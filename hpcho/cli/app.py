@@ -1,5 +1,6 @@
 """The Typer application: every command, in the order in which a user meets them."""
 
+import os
 from collections.abc import Sequence
 from typing import Annotated
 
@@ -12,9 +13,11 @@ from hpcho.cli.exporting import export
 
 __all__ = ["app", "invoke"]
 
+COMPLETE = "_HPCHO_COMPLETE"
+"""Where a shell whose completion is installed says what it wants to know."""
+
 app = typer.Typer(
     name="hpcho",
-    add_completion=False,
     rich_markup_mode=None,  # plain help: quick to start, the same in a terminal, a pipe and the docs
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -41,6 +44,40 @@ def hpcho(
     del version, debug  # both take effect elsewhere: in the callback, and in main
 
 
+EXAMPLES = {
+    "init": ("hpcho init first", "hpcho init first --template slurm", "hpcho init   # asks, on a terminal"),
+    "check": ("hpcho check first/experiment.yaml", "hpcho check first/experiment.yaml --trial"),
+    "run": (
+        "hpcho run first/experiment.yaml",
+        "hpcho run first/experiment.yaml --set budget.trials=100 --set launcher.local.workers=4",
+        "hpcho run first/experiment.yaml --detach",
+    ),
+    "status": ("hpcho status first/experiment.yaml --watch", "hpcho status runs/first --json"),
+    "trials": (
+        "hpcho trials first/experiment.yaml",
+        "hpcho trials first/experiment.yaml --csv > trials.csv",
+        "hpcho trials mongodb://me@db.example.org:27017/jobs --exp-key mnist --password-file pw",
+    ),
+    "best": ("hpcho best first/experiment.yaml --json", "hpcho best first/experiment.yaml --export best.keras"),
+    "report": ("hpcho report first/experiment.yaml --open", "hpcho report first/experiment.yaml --out /tmp/report"),
+    "export": (
+        "hpcho export first/experiment.yaml --to tensorboard",
+        "hpcho export first/experiment.yaml --to mlflow --out http://localhost:5000",
+    ),
+    "enqueue": ("hpcho enqueue first/experiment.yaml more.yaml",),
+    "requeue": ("hpcho requeue first/experiment.yaml 3 7",),
+    "stop": ("hpcho stop first/experiment.yaml", "hpcho stop first/experiment.yaml --now"),
+    "worker": ("hpcho worker first/experiment.yaml --max-trials 10",),
+    "doctor": ("hpcho doctor", "hpcho doctor first/experiment.yaml"),
+    "schema": ("hpcho schema > experiment.schema.json",),
+}
+
+
+def _examples(name: str) -> str:
+    """What stands at the end of a command's help; the first character keeps its lines as they are."""
+    return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in EXAMPLES[name])
+
+
 for command in (
     starting.init,
     checking.check,
@@ -57,12 +94,14 @@ for command in (
     doctor,
     starting.schema,
 ):
-    app.command()(command)
+    app.command(epilog=_examples(command.__name__))(command)
 
 
 def invoke(arguments: Sequence[str]) -> int:
     """Run one command line and return its exit code. Raises whatever goes wrong."""
     line = typer.main.get_command(app)
+    if COMPLETE in os.environ:  # a shell asks what may come next
+        line.main(list(arguments), prog_name="hpcho", complete_var=COMPLETE)
     try:
         with line.make_context("hpcho", list(arguments) or ["--help"]) as context:
             code = line.invoke(context)

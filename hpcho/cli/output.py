@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["number", "print_json", "say", "seconds", "table", "warn"]
+__all__ = ["last_words", "number", "print_json", "say", "seconds", "table", "terminal_width", "warn"]
 
 
 def say(text: str = "") -> None:
@@ -25,6 +26,20 @@ def warn(text: str) -> None:
 def print_json(document: Any) -> None:
     """One JSON document on stdout, in ASCII: valid whatever the terminal's encoding."""
     say(json.dumps(document, indent=2, allow_nan=False))
+
+
+def terminal_width() -> int | None:
+    """Columns of the terminal that stdout is; None where it is none, and lines may be as long as they are."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+
+
+def last_words(error: str | None) -> str:
+    """What an error says, in one line: the whole of it, or of a traceback the exception at its end."""
+    lines = (error or "").strip().splitlines()
+    if any(line.startswith("Traceback ") for line in lines):
+        after = [i for i, line in enumerate(lines) if line.startswith(("  ", "Traceback "))]
+        lines = lines[after[-1] + 1 :] or lines[-1:]
+    return " ".join(line.strip() for line in lines)
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

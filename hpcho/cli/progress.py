@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
-from typing import TYPE_CHECKING, Any, Protocol
+from enum import Enum
+from typing import TYPE_CHECKING, Protocol
 
-from hpcho.cli.output import number, seconds
+from hpcho.cli.output import last_words, number, seconds
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
-    from rich.console import RenderableType
+    from rich.console import Console, ConsoleOptions, RenderableType
+    from rich.text import Text
 
     from hpcho.experiment.schema import Budget
     from hpcho.standing import Standing
+    from hpcho.trial import Trial
 
-__all__ = ["Progress", "open_progress"]
+__all__ = ["Progress", "Talk", "best_words", "headline", "is_drawable", "left_s", "open_progress", "trial_words"]
 
 SLOW_PER_HOUR, FAST_PER_HOUR = 10, 36_000
 """Below the first the rate is told with a decimal; from the second on, by the second."""
@@ -38,9 +42,39 @@ class Progress(Protocol):
         """Leave the terminal as it was found."""
 
 
-def open_progress(budget: Budget) -> Progress:
+class Talk(Enum):
+    """How much a run says: only how it ended, what it usually does, or each trial's end too."""
+
+    QUIET = "quiet"
+    USUAL = "usual"
+    VERBOSE = "verbose"
+
+
+def open_progress(budget: Budget, talk: Talk = Talk.USUAL) -> Progress:
     """The fitting one for this process's stdout."""
-    return Terminal(budget) if sys.stdout.isatty() else Lines(budget)
+    if talk is Talk.QUIET:
+        return Silence()
+    return Terminal(budget) if is_drawable() else Lines(budget)
+
+
+def is_drawable() -> bool:
+    """Whether stdout is a terminal where lines can be drawn anew; a CI's may look like one and keeps every line."""
+    return (
+        sys.stdout.isatty() and os.environ.get("TERM", "dumb") not in ("dumb", "unknown") and not os.environ.get("CI")
+    )
+
+
+class Silence:
+    """Nothing but what is a command's answer."""
+
+    def show(self, standing: Standing) -> None:
+        """Not a word."""
+
+    def note(self, text: str) -> None:
+        """Not a word."""
+
+    def close(self) -> None:
+        """Nothing to restore."""
 
 
 class Lines:
@@ -76,45 +110,76 @@ class Terminal:
         self._live.start()
 
     def show(self, standing: Standing) -> None:
-        self._live.update(self._block(standing))
+        self._live.update(Block(standing, self._budget))
 
     def note(self, text: str) -> None:
-        self._live.console.print(text, markup=False, highlight=False)
+        self._live.console.print(text, markup=False, highlight=False, soft_wrap=True)  # commands can be copied whole
 
     def close(self) -> None:
         self._live.stop()
 
-    def _block(self, standing: Standing) -> RenderableType:
-        from rich.console import Group  # noqa: PLC0415 - as above
-        from rich.progress_bar import ProgressBar  # noqa: PLC0415 - rich: only a terminal needs it
-        from rich.table import Table  # noqa: PLC0415 - rich: only a terminal needs it
+
+class Block:
+    """The standing as rich draws it, in the width that the terminal has at that moment."""
+
+    def __init__(self, standing: Standing, budget: Budget) -> None:
+        self._standing, self._budget = standing, budget
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
+        """Progress, best trial, what runs, and what is wrong: a line each, of as much as fits."""
         from rich.text import Text  # noqa: PLC0415 - rich: only a terminal needs it
 
-        first = Table.grid(padding=(0, 2))
-        total = self._budget.trials
-        done = f"{standing.ok}/{total} trials" if total else f"{standing.ok} trials"
-        bar = ProgressBar(total=total, completed=standing.ok, width=28) if total else Text("")
-        first.add_row(Text(standing.name, style="bold"), bar, done, Text(pace(standing, self._budget), style="dim"))
-        lines: list[Any] = [first]
+        standing = self._standing
+        yield from self._progress(options.max_width)
         if standing.best:
-            lines.append(
-                Text.assemble(
-                    ("best  ", "dim"),
-                    (f"{standing.best['loss']:.6g}", "bold green"),
-                    f"  {best_words(standing)}",
-                    no_wrap=True,
-                    overflow="ellipsis",
-                )
-            )
-        state = Text.assemble(("now   ", "dim"), work_words(standing), no_wrap=True, overflow="ellipsis")
+            best = number(standing.best["loss"])
+            yield _line(("best  ", "dim"), (best, "bold green"), f"  {best_words(standing)}")
+        yield _line(("now   ", "dim"), work_words(standing))
         if standing.failures:
-            state.append(f"  failed: {cause_words(standing.failures)}", style="red")
+            yield _line((f"failed: {cause_words(standing.failures)}", "red"))
         if standing.interrupted:
-            state.append(f"  {interruption_words(standing)}", style="yellow")
-        lines.append(state)
+            yield Text(interruption_words(standing), style="yellow")
         if standing.notice:
-            lines.append(Text(standing.notice, style="yellow"))
-        return Group(*lines)
+            yield Text(standing.notice, style="yellow")
+
+    def _progress(self, width: int) -> Iterator[RenderableType]:
+        """Name, bar, count and pace: side by side where there is room, else below each other."""
+        from rich.progress_bar import ProgressBar  # noqa: PLC0415 - rich: only a terminal needs it
+        from rich.table import Table  # noqa: PLC0415 - as above
+        from rich.text import Text  # noqa: PLC0415 - as above
+
+        standing, total = self._standing, self._budget.trials
+        name, words = Text(standing.name, style="bold"), Text(pace(standing, self._budget), style="dim")
+        done = Text(f"{standing.ok}/{total} trials" if total else f"{standing.ok} trials")
+        bar_width = min(28, width)
+        bar = [ProgressBar(total=total, completed=min(standing.ok, total), width=bar_width)] if total else []
+        row = Table.grid(padding=(0, 2))
+        cells: list[Text | ProgressBar] = [name, *bar, done, words]
+        if name.cell_len + done.cell_len + words.cell_len + (bar_width if bar else 0) + 2 * len(cells) <= width:
+            row.add_row(*cells)
+            yield row
+            return
+        yield _line((standing.name, "bold"), f"  {done}")
+        if bar:
+            row.add_row(*bar)
+            yield row
+        yield _line((words.plain, "dim"))
+
+
+def _line(*parts: str | tuple[str, str]) -> Text:
+    """One line, whatever the width."""
+    from rich.text import Text  # noqa: PLC0415 - rich: only a terminal needs it
+
+    return Text.assemble(*parts, no_wrap=True, overflow="ellipsis")
+
+
+def trial_words(trial: Trial) -> str:
+    """A trial's end in a line."""
+    took = f" after {seconds(trial.duration_s)}" if trial.duration_s is not None else ""
+    if trial.cause is not None:
+        return f"trial {trial.tid} {trial.state.label}{took} ({trial.cause}): {last_words(trial.error)}"
+    loss = f"loss {number(trial.loss)}" if trial.loss is not None else "without a loss"
+    return f"trial {trial.tid} {trial.state.label}{took}: {loss}"
 
 
 def headline(standing: Standing, budget: Budget) -> str:
@@ -167,11 +232,17 @@ def pace(standing: Standing, budget: Budget) -> str:
         words.append(f"{standing.trials_per_hour / 3600:.0f} trials/s")
     elif standing.trials_per_hour:
         words.append(f"{standing.trials_per_hour:.{1 if standing.trials_per_hour < SLOW_PER_HOUR else 0}f} trials/h")
+    left = left_s(standing, budget)
+    if left:
+        words.append(f"{seconds(left)} left")
+    return ", ".join(words)
+
+
+def left_s(standing: Standing, budget: Budget) -> float | None:
+    """Seconds until the budget is met, at the pace so far; None as long as nobody can tell."""
     left = []
     if budget.trials and standing.trials_per_hour:
         left.append(max(budget.trials - standing.ok, 0) / standing.trials_per_hour * 3600)
     if budget.hours:
         left.append(max(budget.hours * 3600 - standing.elapsed_s, 0.0))
-    if left and min(left) > 0:
-        words.append(f"{seconds(min(left))} left")
-    return ", ".join(words)
+    return min(left, default=None)

@@ -1,27 +1,17 @@
 """Commands that read a run and change nothing: status, trials, best, report."""
 
 import sys
-import time
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from hpcho.cli.arguments import AsJson, ExperimentOrDatabase, ExperimentOrJobDir, ExpKey, PasswordFile
-from hpcho.cli.output import number, print_json, say, seconds, table, warn
+from hpcho.cli.output import number, print_json, say, seconds, terminal_width, warn
 from hpcho.errors import RunFailed, UsageError
-from hpcho.opening import Run, open_run, open_trials
-
-if TYPE_CHECKING:
-    from hpcho.report.table import Row
-    from hpcho.standing import Standing
+from hpcho.opening import open_run, open_trials
 
 __all__ = ["best", "report", "status", "trials"]
-
-WATCH_S = 1.0
-FINAL_STATES = ("finished", "stopped", "failed")
-ERROR_WIDTH = 80
 
 
 def status(
@@ -31,65 +21,20 @@ def status(
 ) -> None:
     """Show where the experiment stands."""
     from hpcho import standing  # noqa: PLC0415 - `hpcho --help` does without
+    from hpcho.cli.standing_text import standing_text  # noqa: PLC0415 - as above
+    from hpcho.cli.watching import watch as look_on  # noqa: PLC0415 - as above
 
     if as_json and watch:
         raise UsageError("--json prints one document and --watch many: choose one")
+    if watch:
+        look_on(experiment)
+        return
     with open_run(experiment) as run:
-        if watch:
-            _watch(run)
-            return
         now = standing.read(run.experiment.name, run.space, run.store)
     if as_json:
         print_json(now.to_json())
     else:
-        say(standing_text(now, run.experiment.budget.trials))
-
-
-def _watch(run: Run) -> None:
-    from rich.live import Live  # noqa: PLC0415 - only a watching terminal needs it
-    from rich.text import Text  # noqa: PLC0415 - rich: only a terminal needs it
-
-    from hpcho.standing import Ledger, read  # noqa: PLC0415 - as in status
-
-    ledger, cursor = Ledger(), None
-    with Live(auto_refresh=False) as live:
-        while True:
-            cursor, changed = run.store.changes(cursor)
-            ledger.apply(changed)
-            now = read(run.experiment.name, run.space, run.store, ledger)
-            live.update(Text(standing_text(now, run.experiment.budget.trials)), refresh=True)
-            if now.state in FINAL_STATES:
-                return
-            time.sleep(WATCH_S)
-
-
-def standing_text(now: "Standing", wanted: int | None) -> str:
-    """The standing in a few aligned lines."""
-    counts = "  ".join(f"{name} {count}" for name, count in now.trials.items() if count) or "none yet"
-    lines = [("state", now.state), ("trials", counts + (f"  of {wanted} wanted" if wanted else ""))]
-    if now.best:
-        shown = "  ".join(f"{name}={number(value)}" for name, value in now.best["params"].items())
-        lines += [("best", f"loss {number(now.best['loss'])}  trial {now.best['tid']}"), ("", shown)]
-    rate = f"  {float(f'{now.trials_per_hour:.3g}'):g} trials an hour" if now.trials_per_hour else ""
-    lines.append(("time", (seconds(now.elapsed_s) or "0s") + rate))
-    if now.failures:
-        lines.append(("failures", _counts(now.failures)))
-    if now.interrupted:
-        saved = f"; {now.saved} had saved work, and went on from there" if now.saved else ""
-        lines.append(("interrupted", f"{_counts(now.interrupted)}  (tried again{saved})"))
-    lines += [
-        ("worker", f"{worker['owner']}  trial {worker['tid']}  {seconds(worker['since_s'])}") for worker in now.workers
-    ]
-    if now.notice:
-        lines.append(("waiting" if now.state == "waiting" else "notice", now.notice))
-    if now.end and now.end.get("message"):
-        lines.append(("ended", now.end["message"]))
-    width = max(len(key) for key, _ in lines)
-    return "\n".join([now.name, *(f"  {key:<{width}}  {value}" for key, value in lines)])
-
-
-def _counts(causes: dict[str, int]) -> str:
-    return "  ".join(f"{cause} {count}" for cause, count in causes.items())
+        say(standing_text(now, run.experiment.budget, width=terminal_width()))
 
 
 def trials(
@@ -100,7 +45,8 @@ def trials(
     password_file: PasswordFile = None,
 ) -> None:
     """List the trials, one row each."""
-    from hpcho.report.table import param_names, rows, write_csv  # noqa: PLC0415 - `hpcho --help` does without
+    from hpcho.cli.trial_table import trial_table  # noqa: PLC0415 - `hpcho --help` does without
+    from hpcho.report.table import param_names, rows, write_csv  # noqa: PLC0415 - as above
 
     if as_json and as_csv:
         raise UsageError("--json and --csv: choose one")
@@ -111,26 +57,9 @@ def trials(
     elif as_csv:
         write_csv(run.space, listed, sys.stdout)
     elif listed:
-        say(_trial_table(listed, param_names(run.space, listed)))
+        say(trial_table(listed, param_names(run.space, listed), terminal_width()))
     else:
         say("no trials yet")
-
-
-def _trial_table(listed: Sequence["Row"], params: Sequence[str]) -> str:
-    """For people: short cells, and of an error its last line, where a traceback says what was wrong."""
-    lines = []
-    has_interruptions = any(row.interruptions for row in listed)
-    for row in listed:
-        state = row.state if row.status in (None, "ok") else f"{row.state} ({row.status})"
-        error = (row.error or "").strip().splitlines()
-        cells = [str(row.tid), state, number(row.loss)]
-        cells += [number(row.params.get(name)) for name in params]
-        cells += [seconds(row.duration_s), str(row.attempts)]
-        cells += [row.interrupted] if has_interruptions else []
-        cells += [row.cause or "", error[-1][:ERROR_WIDTH] if error else ""]
-        lines.append(cells)
-    interrupted = ["interrupted"] if has_interruptions else []
-    return table(["tid", "state", "loss", *params, "time", "tries", *interrupted, "cause", "error"], lines)
 
 
 def best(

@@ -17,6 +17,7 @@ from hpcho.cli import chain as chains
 from hpcho.cli import launching
 from hpcho.cli.checking import check_points
 from hpcho.cli.output import say, warn
+from hpcho.cli.progress import Talk
 from hpcho.cli.session import Session, look_on
 from hpcho.errors import LauncherError, ResumeError, StoreError, StoreStopped
 from hpcho.opening import open_experiment, open_run
@@ -49,6 +50,7 @@ def run(
     detach: bool = False,
     as_job: bool = False,
     chain: int | None = None,
+    talk: Talk = Talk.USUAL,
 ) -> int:
     """Run or resume the experiment at ``path``; returns the exit code."""
     opened = open_experiment(path, settings, fresh=fresh)
@@ -72,7 +74,7 @@ def run(
             warn(f"{finding.words}: {finding.mend}")
         with _attended(path, opened):
             return _detach(path, settings, opened.jobdir)
-    return _go(path, opened, opening.record)
+    return _go(path, opened, opening.record, talk)
 
 
 def _attended(path: Path, opened: Opened, *, await_end: bool = False) -> AbstractContextManager[Service]:
@@ -86,7 +88,7 @@ def _attended(path: Path, opened: Opened, *, await_end: bool = False) -> Abstrac
     )
 
 
-def _go(path: Path, opened: Opened, record: dict[str, Any]) -> int:
+def _go(path: Path, opened: Opened, record: dict[str, Any], talk: Talk) -> int:
     """Control the run, or look on while another process does. ``record``: the job directory's."""
     with (
         _attended(path, opened, await_end=True) as service,
@@ -97,14 +99,14 @@ def _go(path: Path, opened: Opened, record: dict[str, Any]) -> int:
             control.check_identity(store, record, opened.jobdir)
         seat = control.Seat(store)
         if elsewhere(opened.jobdir) or not seat.take(patience_s=control.LEASE_S):
-            return look_on(path, opened, store, service)
+            return look_on(path, opened, store, service, talk)
         try:
             if is_lost:
                 _rebuild(store, opened.jobdir)
                 control.check_identity(store, record, opened.jobdir)
             record = control.adopt_settings(opened.experiment, opened.jobdir)
             _invite_stock_workers(opened, store)
-            return Session(path, opened, record, store, seat, service).work()
+            return Session(path, opened, record, store, seat, service, talk).work()
         finally:
             with contextlib.suppress(StoreError):  # gone with this process, which the next run can see
                 seat.leave()

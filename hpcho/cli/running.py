@@ -35,12 +35,15 @@ def run(
             "--chain", min=2, metavar="N", help="With --as-job: submit N jobs now, none later.", show_default=False
         ),
     ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say only how it ended.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say each trial's end too.")] = False,
 ) -> int:
     """Run the experiment, or resume it.
 
     Ctrl-C once lets running trials finish, twice gives them back; the same command goes on later. While another
     `hpcho run` is going, this one only looks on.
     """
+    from hpcho.cli.progress import Talk  # noqa: PLC0415 - as below
     from hpcho.cli.run import run as run_experiment  # noqa: PLC0415 - heavy: `hpcho --help` does without
     from hpcho.errors import UsageError  # noqa: PLC0415 - as above
 
@@ -48,7 +51,11 @@ def run(
         raise UsageError("--detach leaves the controller on this machine, --as-job puts it into a job: choose one")
     if chain is not None and not as_job:
         raise UsageError("--chain N says how many jobs --as-job submits: add --as-job")
-    return run_experiment(experiment, settings or [], fresh=fresh, detach=detach, as_job=as_job, chain=chain)
+    if quiet and verbose:
+        raise UsageError("--quiet and --verbose: choose one")
+    talk = Talk.QUIET if quiet else Talk.VERBOSE if verbose else Talk.USUAL
+    given = settings or []
+    return run_experiment(experiment, given, fresh=fresh, detach=detach, as_job=as_job, chain=chain, talk=talk)
 
 
 def stop(

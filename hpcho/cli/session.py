@@ -17,12 +17,12 @@ from hpcho import samplers
 from hpcho import standing as standings
 from hpcho.cli import chain as chains
 from hpcho.cli import launching
-from hpcho.cli.output import number, say, seconds
-from hpcho.cli.progress import best_words, open_progress
+from hpcho.cli.output import last_words, number, say, seconds
+from hpcho.cli.progress import Talk, best_words, open_progress, trial_words
 from hpcho.errors import Interrupted, ResumeError, StoreError, StoreFull, StoreLost
 from hpcho.inside import Echo
 from hpcho.opening.chain import elsewhere
-from hpcho.trial import Owner
+from hpcho.trial import Owner, TrialState
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,6 +41,7 @@ SHORTEST_PAUSE_S, LONGEST_PAUSE_S = 0.005, 0.1
 BETWEEN_S = 2.0
 """How often to look whether a run without a controller is to have one."""
 LOG_BYTES = 10_000_000
+ENDED = frozenset({TrialState.DONE, TrialState.ERROR})
 
 
 class Session:
@@ -54,6 +55,7 @@ class Session:
         store: TrialStore,
         seat: control.Seat,
         service: Service,
+        talk: Talk,
     ) -> None:
         self._path, self._opened, self._store, self._seat, self._service = path, opened, store, seat, service
         self._signals, self._heard = _Signals(), 0
@@ -61,6 +63,7 @@ class Session:
         self._progress: Progress
         self._full = self._away = self._is_replaced = False
         self._told: set[str] = set()
+        self._talk = talk
         with _logging(opened.jobdir):
             self._controller = control.Controller(
                 opened.experiment,
@@ -74,9 +77,10 @@ class Session:
 
     def work(self) -> int:
         """Step until the end; returns the exit code."""
-        self._progress = open_progress(self._opened.experiment.budget)
+        self._progress = open_progress(self._opened.experiment.budget, self._talk)
         ledger = self._controller.ledger
         self._earlier = frozenset(map(_attempt, [*ledger.last_errors, *ledger.last_interrupted]))
+        self._ended = set(map(_attempt, ledger.trials)) if self._talk is Talk.VERBOSE else set()
         try:
             with _logging(self._opened.jobdir), self._signals.handled():
                 self._announce()
@@ -108,6 +112,7 @@ class Session:
                 if end is not None or now - shown_at >= SHOW_EVERY_S:
                     shown_at = now
                     standing = self._standing()
+                    self._tell_of_ends()
                     self._tell_of_failures()
                     self._progress.show(standing)
                     if end is not None:
@@ -156,13 +161,12 @@ class Session:
     def _tell_of_failures(self) -> None:
         """The first failure or interruption of each cause: what is wrong shows long before the run ends."""
         for trial in self._controller.ledger.last_errors:
-            if trial.cause is None or _attempt(trial) in self._earlier:
+            if trial.cause is None or _attempt(trial) in self._earlier | self._ended:
                 continue
             if trial.cause.value not in self._told:
                 self._told.add(trial.cause.value)
-                last_line = (trial.error or "").strip().rpartition("\n")[2]
                 self._progress.note(
-                    f"trial {trial.tid} failed ({trial.cause}): {last_line}  "
+                    f"trial {trial.tid} failed ({trial.cause}): {last_words(trial.error)}  "
                     f"(`hpcho trials {shlex.quote(str(self._path))} --json` has the whole of it)"
                 )
         for trial in self._controller.ledger.last_interrupted:
@@ -171,6 +175,15 @@ class Session:
                 self._progress.note(
                     f"trial {trial.tid} was interrupted and is tried again ({trial.cause}): {trial.error}"
                 )
+
+    def _tell_of_ends(self) -> None:
+        """Of every trial, where that is wanted."""
+        if self._talk is not Talk.VERBOSE:
+            return
+        for trial in self._controller.ledger.trials:
+            if trial.state in ENDED and _attempt(trial) not in self._ended:
+                self._ended.add(_attempt(trial))
+                self._progress.note(trial_words(trial))
 
     def _hear_signals(self) -> None:
         if self._signals.count == self._heard:
@@ -196,9 +209,9 @@ def _attempt(trial: Trial) -> tuple[int, int]:
     return trial.tid, trial.version
 
 
-def look_on(path: Path, opened: Opened, store: TrialStore, service: Service) -> int:
+def look_on(path: Path, opened: Opened, store: TrialStore, service: Service, talk: Talk) -> int:
     """Look on while another process runs the experiment."""
-    progress = open_progress(opened.experiment.budget)
+    progress = open_progress(opened.experiment.budget, talk)
     ledger, cursor = standings.Ledger(), None
     signals = _Signals()
     seat = store.get("seat")

@@ -2,8 +2,9 @@
 
 import json
 import shlex
+import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -18,18 +19,36 @@ NEXT = {
     "slurm": "It needs nothing but hpcho on a cluster: partition and account may have to go into experiment.yaml.",
     "hyperas": "It trains Keras models: `pip install 'hpcho[examples]'` brings what that needs, without hyperas.",
 }
+KINDS = {
+    "python": "a call of a Python function",
+    "hyperas": "a classic hyperas file, with its {{uniform(0, 1)}} templates",
+    "command": "a run of any program",
+    "slurm": "a call of a Python function, in SLURM jobs",
+}
 SUFFIX = ".txt"
 """Template files are kept as text, as they are the user's code and not ours; the suffix is taken off."""
 
 
 def init(
-    directory: Annotated[Path, typer.Argument(metavar="DIR", help="Made if it is not there.", show_default=False)],
+    directory: Annotated[
+        Path | None, typer.Argument(metavar="DIR", help="Made if it is not there.", show_default=False)
+    ] = None,
     template: Annotated[
-        Literal["python", "hyperas", "command", "slurm"],
-        typer.Option(help="What a trial is: a function, a file, a program; or a function, by SLURM jobs."),
-    ] = "python",
+        Literal["python", "hyperas", "command", "slurm"] | None,
+        typer.Option(
+            help="What a trial is: a function, a file, a program; or a function, by SLURM jobs.  [default: python]",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
-    """Write a small working experiment to start from."""
+    """Write a small working experiment to start from.
+
+    On a terminal it asks for what is not given; without DIR elsewhere it is an error.
+    """
+    if directory is None:
+        directory, asked = _ask(template)
+        template = asked
+    template = template or "python"
     texts = {file.name.removesuffix(SUFFIX): file.read_text(encoding="utf-8") for file in _template(template)}
     _refuse_to_overwrite(directory, texts)
     try:
@@ -46,6 +65,20 @@ def init(
     say(f"  hpcho check {experiment}    # what will be run, and three sample params")
     say(f"  hpcho run {experiment}      # Ctrl-C is safe: the same command goes on")
     say(f"  hpcho report {experiment}   # what was learnt, as one HTML file")
+
+
+def _ask(template: str | None) -> tuple[Path, Any]:
+    """Folder and template from whoever sits at the terminal. Raises UsageError where nobody does."""
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise UsageError("name the folder: `hpcho init DIR`; it asks for it on a terminal alone")
+    folder = Path(typer.prompt("Folder", default="first"))
+    if template is None:
+        say("What is a trial?")
+        for name, words in KINDS.items():
+            say(f"  {name:<8}  {words}")
+        while (template := typer.prompt("Template", default="python")) not in KINDS:
+            say(f"{template!r} is none of {', '.join(KINDS)}")
+    return folder, template
 
 
 def _template(name: str) -> list[Path]:

@@ -1,0 +1,272 @@
+"""What commands look like on a terminal, in a pipe and in CI."""
+
+import io
+import os
+import pty
+import select
+import subprocess
+import sys
+import time
+
+import mongo_server
+import pytest
+
+from hpcho.cli.output import last_words
+from hpcho.cli.progress import Block, Lines, Silence, Talk, Terminal, left_s, open_progress
+from hpcho.cli.standing_text import standing_text
+from hpcho.cli.trial_table import trial_table
+from hpcho.experiment.schema import Budget
+from hpcho.report.table import Row
+from hpcho.standing import Standing
+
+ADVICE = "give units at least 16 in the search space of experiment.yaml, and then put the trial back with requeue"
+
+
+def standing(**more):
+    best = {"tid": 3, "loss": 0.0188, "params": {"learning_rate": 0.0004, "units": 24, "optimizer": "adam", "x": 1.5}}
+    trials = {"new": 2, "running": 2, "done": 13, "error": 3, "cancel": 0}
+    given = {"state": "running", "trials": trials, "best": best, "workers": [], "elapsed_s": 10.0}
+    given |= {"trials_per_hour": 4466.0, "ok": 13, "failures": {"objective": 3}, **more}
+    return Standing(name="a-search-with-a-long-name", **given)
+
+
+def row(tid, error=None, params=None):
+    plain = {"status": None if error else "ok", "loss": None if error else 0.5, "duration_s": 1.0, "attempts": 1}
+    plain |= {"owner": None, "cause": "objective" if error else None, "started": None, "finished": None}
+    return Row(tid=tid, state="error" if error else "done", params=params or {"units": 8}, error=error, **plain)
+
+
+def drawn(width, **more):
+    from rich.console import Console
+
+    console = Console(file=io.StringIO(), width=width, force_terminal=True, no_color=True, legacy_windows=False)
+    with console.capture() as captured:
+        console.print(Block(standing(**more), Budget(trials=40)), soft_wrap=False)
+    return [line for line in plain(captured.get()).splitlines() if line.strip()]
+
+
+def plain(text):
+    import re
+
+    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text)
+
+
+@pytest.mark.parametrize("width", [40, 80, 160])
+def test_a_runs_block_fits_the_terminal(width):
+    lines = drawn(width)
+    assert max(map(len, lines)) <= width
+    assert "a-search-with-a-long-name" in lines[0]
+    assert "13/40 trials" in lines[0]
+    assert any(line.startswith("best  0.0188") for line in lines)
+    assert any("failed: 3 objective" in line for line in lines)
+    assert len(lines) == (4 if width == 160 else 6)
+
+
+@pytest.mark.parametrize("width", [40, 80])
+def test_a_notice_is_wrapped_and_never_cut(width):
+    notice = "waiting: SLURM has not started 3 jobs yet (Priority)"
+    assert notice in " ".join(line.strip() for line in drawn(width, notice=notice))
+
+
+@pytest.mark.parametrize("width", [40, 80, 160])
+def test_status_fits_the_terminal(width):
+    lines = standing_text(standing(), Budget(trials=40), width=width).splitlines()
+    assert max(map(len, lines)) <= width
+    said = " ".join(" ".join(lines).split())
+    assert "optimizer=adam" in said
+    assert "about 21.8s left" in said
+
+
+def test_time_left_is_what_comes_first():
+    assert left_s(standing(), Budget(trials=40)) == pytest.approx(27 / 4466 * 3600)
+    assert left_s(standing(), Budget(trials=40, hours=0.005)) == pytest.approx(8.0)
+    assert left_s(standing(trials_per_hour=0.0), Budget(trials=40)) is None
+
+
+@pytest.mark.parametrize("width", [40, 80, 160, None])
+def test_a_trials_error_is_never_cut(width):
+    table = trial_table([row(0), row(1, f"ValueError: {ADVICE}")], ["units"], width)
+    assert ADVICE in " ".join(table.split())
+    if width:
+        assert max(map(len, table.splitlines())) <= width
+
+
+def test_in_a_pipe_a_trial_is_one_line():
+    table = trial_table([row(0), row(1, f"Traceback (most recent call last):\n  x\nValueError: {ADVICE}")], [], None)
+    assert len(table.splitlines()) == 3
+    assert table.splitlines()[0].split() == ["tid", "state", "loss", "time", "tries", "cause", "error"]
+
+
+def test_params_that_do_not_fit_are_left_out_and_counted():
+    params = {f"parameter_{i}": i for i in range(9)}
+    lines = trial_table([row(0, params=params)], list(params), 80).splitlines()
+    assert "parameter_0" in lines[0]
+    assert "parameter_8" not in lines[0]
+    assert "params do not fit here" in lines[-1]
+    assert "parameter_8" in trial_table([row(0, params=params)], list(params), None)
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (None, ""),
+        ("its job was preempted:\n  submit it again", "its job was preempted: submit it again"),
+        ('Traceback (most recent call last):\n  File "x"\n    y()\nValueError: a\nb', "ValueError: a b"),
+        ("Traceback (most recent call last):\n  cut", "cut"),
+    ],
+)
+def test_an_error_in_one_line(error, words):
+    assert last_words(error) == words
+
+
+def on_terminal(command, *, typed=(), env=None, cwd=None, width=80):
+    """What the command prints on a terminal of its own, and its exit code; ``typed``: (what to wait for, answer)."""
+    import fcntl
+    import struct
+    import termios
+
+    master, slave = pty.openpty()
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, width, 0, 0))
+    given = {**os.environ, "TERM": "xterm", **(env or {})}
+    given.pop("COLUMNS", None)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "hpcho", *map(str, command)], stdin=slave, stdout=slave, stderr=slave, env=given, cwd=cwd
+    )
+    os.close(slave)
+    said, answers, until = "", list(typed), time.monotonic() + 60
+    while time.monotonic() < until:
+        ready = select.select([master], [], [], 0.2)[0]
+        if ready:
+            try:
+                said += os.read(master, 65536).decode(errors="replace")
+            except OSError:
+                break
+        elif process.poll() is not None:
+            break
+        if answers and answers[0][0] in said:
+            os.write(master, f"{answers.pop(0)[1]}\n".encode())
+    code = process.wait(10)
+    os.close(master)
+    return plain(said).replace("\r\n", "\n"), code
+
+
+def test_init_asks_on_a_terminal(tmp_path):
+    typed = [("Folder [first]:", ""), ("Template [python]:", "magic"), ("none of", "command")]
+    said, code = on_terminal(["init"], typed=typed, cwd=tmp_path)
+    assert code == 0
+    assert "'magic' is none of python, hyperas, command, slurm" in said
+    assert "command" in (tmp_path / "first" / "experiment.yaml").read_text()
+
+
+def test_init_asks_nothing_where_nobody_can_answer(hpcho):
+    done = hpcho("init")
+    assert done.returncode == 2
+    assert "`hpcho init DIR`" in done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("env", [{"CI": ""}, {"CI": "true"}, {"CI": "", "TERM": "dumb"}, {"CI": "", "NO_COLOR": "1"}])
+def test_a_run_on_a_terminal_ends_with_what_to_type_next(bench, env):
+    said, code = on_terminal(["run", bench.yaml], env=env)
+    assert code == 0
+    assert said.rstrip().splitlines()[-1].endswith("go on from here.") or "Next: `hpcho report" in said.replace(
+        "\n", ""
+    )
+    assert ("━" in said) == (env in ({"CI": ""}, {"CI": "", "NO_COLOR": "1"}))
+
+
+@pytest.mark.slow
+def test_quiet_and_verbose(bench, hpcho):
+    quiet = hpcho("run", bench.yaml, "--quiet", "--set", "budget.trials=3").stdout.splitlines()
+    assert [line.split()[0] for line in quiet] == ["3", "Finished:", "Next:"]
+    verbose = hpcho("run", bench.yaml, "-v", "--set", "budget.trials=6").stdout
+    assert sum(" done after " in line and ": loss " in line for line in verbose.splitlines()) == 3
+    both = hpcho("run", bench.yaml, "-v", "-q")
+    assert both.returncode == 2
+    assert "--quiet and --verbose: choose one" in both.stderr
+
+
+def test_progress_fits_where_it_goes(monkeypatch):
+    assert isinstance(open_progress(Budget(trials=3), Talk.QUIET), Silence)
+    assert isinstance(open_progress(Budget(trials=3)), Lines)
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.delenv("CI", raising=False)
+    progress = open_progress(Budget(trials=3))
+    progress.close()
+    assert isinstance(progress, Terminal)
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_knows_the_commands(hpcho, shell):
+    shown = hpcho("--show-completion", shell)
+    assert shown.returncode == 0
+    assert "_HPCHO_COMPLETE" in shown.stdout
+    words = {"COMP_WORDS": "hpcho st", "COMP_CWORD": "1", "_TYPER_COMPLETE_ARGS": "hpcho st"}
+    words["_TYPER_COMPLETE_FISH_ACTION"] = "get-args"
+    done = hpcho(env={"_HPCHO_COMPLETE": f"complete_{shell}", **words})
+    assert "status" in done.stdout
+    assert "stop" in done.stdout
+    assert "trials" not in done.stdout.split()
+
+
+def test_every_commands_help_has_examples_that_are_commands(hpcho):
+    import shlex
+
+    from typer.main import get_command
+
+    from hpcho.cli.app import EXAMPLES, app
+
+    commands = get_command(app).commands
+    assert set(EXAMPLES) == set(commands)
+    for name, lines in EXAMPLES.items():
+        for line in lines:
+            words = shlex.split(line.partition(">")[0], comments=True)
+            assert words[:2] == ["hpcho", name]
+            commands[name].make_context(name, words[2:], resilient_parsing=False)
+
+
+def test_watching_in_a_pipe_says_lines(run, hpcho):
+    store = run.store()
+    store.put("end", {"reason": "trials", "message": "3 successful trials", "usable": True})
+    store.close()
+    done = hpcho("status", run.yaml, "--watch")
+    assert "\x1b" not in done.stdout
+    assert done.stdout.startswith("lab\n  state ")
+
+
+@pytest.mark.slow
+def test_watching_survives_a_store_that_is_away_for_a_moment(bench, tmp_path):
+    folder = tmp_path / "server"
+    folder.mkdir()
+    server = mongo_server.Server(folder)
+    (bench.folder / "pw").write_text("secret")
+    (bench.folder / "pw").chmod(0o600)
+    url = f"{server.url('db', user='test@')}&serverSelectionTimeoutMS=500"
+    with bench.yaml.open("a") as yaml:
+        yaml.write(f'store: {{mongo: {{url: "{url}", password_file: pw}}}}\n')
+    bench.finish({"x": 1.0}, 1.0)
+    watching = subprocess.Popen(
+        [sys.executable, "-u", "-m", "hpcho", "status", str(bench.yaml), "--watch"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert "1/12 trials" in watching.stdout.readline()
+        server.kill()
+        away = watching.stdout.readline()
+        assert "the store is away (" in away
+        assert "looking again every second" in away
+        server.start()
+        assert "the store is there again" in watching.stdout.readline()
+        store = bench.store()
+        store.put("end", {"reason": "trials", "message": "enough", "usable": True})
+        store.close()
+        out, err = watching.communicate(timeout=60)
+        assert watching.returncode == 0, err
+        assert "enough" in out
+    finally:
+        watching.kill()
+        watching.communicate()
+        server.stop()
