@@ -1,4 +1,5 @@
 # `make check` is what must pass before a change goes in. VENV=path uses an environment that is there already.
+python = $(or $(VENV),build/venv)/bin/python
 
 PYTHON ?= python3
 
@@ -6,7 +7,11 @@ check:
 	tests/all
 
 docs:
-	$(or $(VENV),build/venv)/bin/python tests/cli/commands_page.py > docs/commands.md
+	$(python) tests/cli/commands_page.py > docs/commands.md
+	$(python) tests/docs/reference_pages.py
+
+site: docs
+	$(python) -m mkdocs build --strict
 
 # The Apptainer image, and the small one of the tests; containers/README.md says more.
 image:
@@ -19,4 +24,4 @@ image-small:
 lock:
 	$(PYTHON) containers/packages.py lock small cpu full
 
-.PHONY: check docs image image-small lock
+.PHONY: check docs site image image-small lock
