@@ -9,6 +9,7 @@ ROOT = Path(__file__).parents[2]
 MADE = "Made by `make docs` from the code."
 EXPLAINED = ("Space", "Parameter", "Option")
 """What the page on experiment.yaml tells better than a table."""
+LONGEST_DEFAULT = 60
 
 
 def keys():
@@ -16,43 +17,54 @@ def keys():
     from hpcho.experiment import json_schema
 
     schema = json_schema()
-    sections = [
-        "# All keys of experiment.yaml",
-        f"{MADE} [experiment.yaml](../experiment.md) explains them.",
-        "## The file",
-    ]
-    sections.append(_table(schema["properties"]))
-    for name, model in schema["$defs"].items():
-        if name in EXPLAINED:
-            continue
-        sections.append(f"## {name}")
-        for form in model.get("anyOf", [model]):  # a short form, and the whole mapping
-            short = f"In short: {_kind(form)}." if form.get("type") == "string" and "enum" in form else ""
+    places = dict(_places(schema["properties"], schema["$defs"], ""))
+    sections = ["# All keys of experiment.yaml", f"{MADE} [experiment.yaml](../experiment.md) explains them."]
+    sections += ["## The file", _table(schema["properties"], places)]
+    for name, place in places.items():
+        sections.append(f"## {place}")
+        for form in schema["$defs"][name].get("anyOf", [schema["$defs"][name]]):  # a short form, and the whole mapping
+            short = f"In short: {_kind(form, places)}." if "enum" in form else ""
             sections += [short, _prose(form.get("description", ""))]
-            sections.append(_table(form["properties"]) if form.get("properties") else "")
+            sections.append(_table(form["properties"], places) if form.get("properties") else "")
     return "\n\n".join(filter(None, sections)) + "\n"
 
 
-def _table(properties):
+def _places(properties, models, above):
+    """(model, the dotted key that it stands under), outer ones first."""
+    for key, field in properties.items():
+        for form in field.get("anyOf", [field]):
+            name = form.get("$ref", "").rpartition("/")[2]
+            if not name or name in EXPLAINED:
+                continue
+            place = f"{above}{key}"
+            yield name, place
+            for inner in models[name].get("anyOf", [models[name]]):
+                yield from _places(inner.get("properties", {}), models, f"{place}.")
+
+
+def _table(properties, places):
     lines = ["| key | kind | default | meaning |", "|---|---|---|---|"]
     for key, field in properties.items():
         default = json.dumps(field["default"]) if "default" in field and "$ref" not in field else ""
-        shown = f"`{default}`" if default and len(default) < 60 else ""
-        lines.append(f"| `{key}` | {_cell(_kind(field))} | {shown} | {_cell(_prose(field.get('description', '')))} |")
+        shown = f"`{default}`" if default and len(default) < LONGEST_DEFAULT else ""
+        said = [form["description"] for form in (field, *field.get("anyOf", ())) if "description" in form][:1]
+        meaning = _prose("".join(said))
+        lines.append(f"| `{key}` | {_cell(_kind(field, places))} | {shown} | {_cell(meaning)} |")
     return "\n".join(lines)
 
 
-def _kind(field):
+def _kind(field, places):
     if "$ref" in field:
         name = field["$ref"].rpartition("/")[2]
-        return f"[{name}](#{name.lower()})" if name not in EXPLAINED else name.lower()
+        place = places.get(name)
+        return f"[{place}](#{place.replace('.', '')})" if place else name.lower()
     if "anyOf" in field:
-        return " or ".join(dict.fromkeys(_kind(option) for option in field["anyOf"]))
+        return " or ".join(dict.fromkeys(_kind(option, places) for option in field["anyOf"]))
     if "enum" in field or "const" in field:
         return ", ".join(f"`{value}`" for value in field.get("enum", [field.get("const")]))
     if field.get("type") == "array":
-        return f"list of {_kind(field.get('items', {}))}"
-    return {"object": "mapping", "null": "null", None: "any"}.get(field.get("type"), field.get("type"))
+        return f"list of {_kind(field.get('items', {}), places)}"
+    return {"object": "mapping", None: "any"}.get(field.get("type"), field.get("type"))
 
 
 def _prose(text):
