@@ -222,3 +222,27 @@ except Interrupted as error:
     assert "running" not in states
     assert states.count("done") >= 1
     assert Interrupted.exit_code == 130
+
+
+@pytest.mark.slow
+def test_a_script_that_is_killed_leaves_a_run_that_can_go_on(bench):
+    bench.write(
+        """
+        name: lab
+        objective: {python: "train.py:objective"}
+        space: {x: {float: [0, 1]}}
+        budget: {trials: 500}
+    """,
+        SLEEPS,
+    )
+    code = f"import hpcho; hpcho.run({str(bench.yaml)!r})"
+    script = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    until = time.monotonic() + 60
+    while not list(bench.jobdir.trials.glob("*/stdout.log")) and time.monotonic() < until:
+        time.sleep(0.05)
+    script.kill()
+    script.wait()
+    while (standing := package.load(bench.yaml).standing).state != "idle" and time.monotonic() < until:
+        time.sleep(0.5)
+    assert standing.state == "idle"
+    assert standing.trials["running"] == 0
