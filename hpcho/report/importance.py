@@ -1,8 +1,10 @@
-"""How much of the differences in loss each parameter explains by itself."""
+"""How much of the differences in loss each parameter explains by itself, and how sure that is."""
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from hpcho.report.axis import Axis, text_of
@@ -10,21 +12,36 @@ from hpcho.report.axis import Axis, text_of
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["LEAST", "importances"]
+__all__ = ["LEAST", "Share", "importances"]
 
 LEAST = 10
 """Fewer successful trials than this say nothing."""
 BINS = 8
 """Numbers are cut into at most so many bins."""
+FOLDS = 20
+"""The jackknife leaves out one part of so many at a time."""
+SURE = 1.645
+"""Standard errors on each side of what holds with 90 % confidence."""
 
 
-def importances(axes: Sequence[Axis], points: Sequence[tuple[Mapping[str, Any], float]]) -> dict[str, float | None]:
+@dataclass(frozen=True, slots=True)
+class Share:
+    """A share of the variance (0..1), and the ends of its 90 % confidence interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+def importances(axes: Sequence[Axis], points: Sequence[tuple[Mapping[str, Any], float]]) -> dict[str, Share | None]:
     """For each axis the share (0..1) of the variance of the losses' ranks that its parameter explains.
 
     ``points`` are params and losses of successful trials. The measure is the correlation ratio, corrected for chance:
     Kelley's epsilon squared (T. L. Kelley, "An unbiased correlation ratio measure", PNAS 21, 1935), over bins with
     equally many trials, or over categories. Ranks make it indifferent to outliers and to the loss' scale. A parameter
     that is active in some trials only is judged among these, and its share counts as much of the whole as they do.
+
+    The confidence interval is the jackknife's over FOLDS parts of the trials, with each parameter's bins as they are.
 
     Limits: only what a parameter does alone is seen, interactions are not; it speaks of the region that was tried, and
     a sampler that has settled on good values no longer varies them. None: too few trials, or all losses are equal.
@@ -38,7 +55,7 @@ def importances(axes: Sequence[Axis], points: Sequence[tuple[Mapping[str, Any], 
 
 def _share(
     axis: Axis, points: Sequence[tuple[Mapping[str, Any], float]], ranks: Sequence[float], total: float
-) -> float | None:
+) -> Share | None:
     active = [
         (params[axis.name], rank)
         for (params, _), rank in zip(points, ranks, strict=True)
@@ -46,15 +63,40 @@ def _share(
     ]
     if len(active) < LEAST:
         return None
-    groups = defaultdict(list)
-    for group, (_, rank) in zip(_groups(axis, [value for value, _ in active]), active, strict=True):
-        groups[group].append(rank)
-    if len(groups) < 2 or len(active) <= len(groups):  # noqa: PLR2004 - one group explains nothing
+    # Each group's parts: how many ranks, their sum, and the sum of their squares.
+    groups: dict[Any, list[Part]] = defaultdict(lambda: [(0, 0.0, 0.0)] * FOLDS)
+    middle = (len(ranks) + 1) / 2
+    for i, (group, (_, rank)) in enumerate(zip(_groups(axis, [value for value, _ in active]), active, strict=True)):
+        count, added, squares = groups[group][i % FOLDS]
+        groups[group][i % FOLDS] = (count + 1, added + rank - middle, squares + (rank - middle) ** 2)
+    value = _explained([_sum(parts) for parts in groups.values()], total)
+    folds = min(FOLDS, len(active))
+    without = []
+    for fold in range(folds):
+        rest = [_sum(parts[:fold] + parts[fold + 1 :]) for parts in groups.values()]
+        without.append(_explained(rest, total * (1 - 1 / folds)))
+    mean = sum(without) / folds
+    error = math.sqrt((folds - 1) / folds * sum((x - mean) ** 2 for x in without))
+    return Share(value, max(value - SURE * error, 0.0), min(value + SURE * error, 1.0))
+
+
+Part = tuple[int, float, float]
+
+
+def _sum(parts: Sequence[Part]) -> Part:
+    return sum(part[0] for part in parts), sum(part[1] for part in parts), sum(part[2] for part in parts)
+
+
+def _explained(groups: Sequence[Part], total: float) -> float:
+    """Kelley's share of ``total``, the ranks' sum of squares, for groups of ranks."""
+    groups = [group for group in groups if group[0]]
+    active = sum(count for count, _, _ in groups)
+    if len(groups) < 2 or active <= len(groups):  # noqa: PLR2004 - one group explains nothing
         return 0.0
-    mean = sum(rank for _, rank in active) / len(active)
-    between = sum(len(g) * (sum(g) / len(g) - mean) ** 2 for g in groups.values())
-    within = sum((rank - sum(g) / len(g)) ** 2 for g in groups.values() for rank in g)
-    chance = (len(groups) - 1) * within / (len(active) - len(groups))
+    mean = sum(added for _, added, _ in groups) / active
+    between = sum(count * (added / count - mean) ** 2 for count, added, _ in groups)
+    within = sum(squares - added**2 / count for count, added, squares in groups)
+    chance = (len(groups) - 1) * within / (active - len(groups))
     return min(max((between - chance) / total, 0.0), 1.0)
 
 

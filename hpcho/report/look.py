@@ -140,12 +140,16 @@ def blank(width: float, height: float, title: str, note: str = "") -> Figure:
 
 
 def encode(figure: Figure, form: str) -> bytes:
-    """The figure as an ``svg`` or ``png`` file."""
+    """The figure as an ``svg``, ``png`` or ``pdf`` file."""
     buffer = io.BytesIO()
     with style():
         # Outlines look the same everywhere; text in a script that no font here has is left to the viewer's fonts.
         mpl.rcParams["svg.fonttype"] = "path" if _covered(figure) else "none"
-        nothing = ("Date", "Creator", "Type", "Format") if form == "svg" else ("Software",)
+        # Text in a PDF stays text, in fonts that journals take.
+        mpl.rcParams["pdf.fonttype"] = 42
+        nothing = {"svg": ("Date", "Creator", "Type", "Format"), "pdf": ("CreationDate", "Creator", "Producer")}.get(
+            form, ("Software",)
+        )
         figure.savefig(buffer, format=form, dpi=DPI, metadata=dict.fromkeys(nothing))
     return buffer.getvalue()
 

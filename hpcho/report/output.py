@@ -8,6 +8,8 @@ import time
 from typing import TYPE_CHECKING
 
 from hpcho.errors import UsageError
+from hpcho.report.files import Folders
+from hpcho.report.island import island
 from hpcho.report.summary import Summary, summarise
 from hpcho.report.table import write_csv
 
@@ -16,12 +18,15 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from hpcho.experiment.schema import Experiment
+    from hpcho.jobdir import JobDir
     from hpcho.space import Space
     from hpcho.trial import Trial
 
 __all__ = ["FORMATS", "render"]
 
-FORMATS = ("svg", "png")
+FORMATS = ("svg", "png", "pdf")
+"""How figures can be written."""
+USUAL = ("svg", "png")
 
 
 def render(
@@ -32,12 +37,16 @@ def render(
     *,
     elapsed_s: float,
     axes: tuple[str, str] | None = None,
-    formats: Sequence[str] = FORMATS,
+    formats: Sequence[str] = USUAL,
+    jobdir: JobDir | None = None,
+    reload_s: float | None = None,
 ) -> list[Path]:
     """Write report.html, trials.csv and figures/ into the folder ``out``; returns the files, the page first.
 
     Works on any trials, also half-way through a run; earlier files are replaced. ``elapsed_s``: how long controllers
-    have run; ``axes``: the two parameters of the 3D figure. Raises UsageError for axes or formats that there are not,
+    have run; ``axes``: the two parameters of the 3D figure; ``formats`` are the figures'. With ``jobdir`` the page shows
+    the ends of the trials' logs and links their attachments. ``reload_s``: the page opens itself again after so many
+    seconds. Raises UsageError for axes or formats that there are not,
     and where ``out`` cannot be written.
     """
     # matplotlib takes half a second to import: commands that draw nothing do without.
@@ -48,9 +57,12 @@ def render(
     if unknown:
         raise UsageError(f"figures cannot be written as {', '.join(unknown)}; choose from {', '.join(FORMATS)}")
     summary = summarise(experiment, space, trials, elapsed_s=elapsed_s, made_at=time.time())
-    drawn = list(pictures(summary, axes, FORMATS))
+    drawn = list(pictures(summary, axes, formats))
+    folders = Folders(jobdir, out) if jobdir else None
+    ordered = sorted(trials, key=lambda trial: trial.tid)
+    data = island(summary, ordered, folders, axes)
     files = {
-        out / "report.html": page(summary, drawn).encode("utf-8", errors="backslashreplace"),
+        out / "report.html": page(summary, data, reload_s=reload_s).encode("utf-8", errors="backslashreplace"),
         out / "trials.csv": _csv(space, summary),
     }
     for form in formats:

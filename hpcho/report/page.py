@@ -1,7 +1,7 @@
-"""A Summary and its figures as one HTML file that opens offline.
+"""A Summary as one HTML file that opens offline.
 
-Everything that comes from a trial is escaped; the page's Content-Security-Policy lets no script run but ours and
-nothing be loaded. Figures are images inside the file, so nothing in them can run either.
+Everything that comes from a trial is data: escaped in the HTML, or in a JSON document that the page's own script shows
+as text. The page's Content-Security-Policy lets no script run but ours and nothing be loaded.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import html
 import itertools
+import json
 from base64 import b64encode
 from collections import defaultdict
 from importlib import resources
@@ -18,44 +19,42 @@ from typing import TYPE_CHECKING, Any
 from hpcho.report.axis import number, text_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
-    from hpcho.report.figures import Picture
     from hpcho.report.summary import CauseCount, Summary
     from hpcho.report.table import Row
 
 __all__ = ["page"]
 
-SVG_BYTES = 1_000_000
-"""A figure whose SVG is larger is shown as PNG."""
-ROWS = 1000
-COLUMNS = 24
-"""Parameters in the table."""
 ERROR_CHARACTERS = 3000
-PLACES = {"scatter3d": "tall", "duration": "", "importance": ""}
-"""CSS classes of figures that stand beside others."""
+SCRIPTS = ("base", "plots", "history", "parameters", "lanes", "turning", "costs", "workers", "trial", "table", "main")
+"""The page's own script, in the order of its parts."""
+LIBRARY = "echarts.min.js"
 
 
-def page(summary: Summary, pictures: Sequence[Picture]) -> str:
-    """The whole HTML file."""
+def page(summary: Summary, data: str, *, reload_s: float | None = None) -> str:
+    """The whole HTML file. ``data`` is the ``island``; ``reload_s``: the page opens itself again after so long."""
     parts = resources.files("hpcho.report")
-    style, script = ((parts / name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
-    rows = sorted(summary.rows, key=lambda row: (row.loss is None, row.loss or 0.0, row.tid))[:ROWS]
-    names = _columns(summary)
-    return Template((parts / "page.html").read_text(encoding="utf-8")).substitute(
+    web = parts / "web"
+    style = (web / "page.css").read_text(encoding="utf-8")
+    library = (parts / "vendor" / LIBRARY).read_text(encoding="utf-8")
+    script = "\n".join((web / f"{name}.js").read_text(encoding="utf-8") for name in SCRIPTS)
+    script = f'"use strict";\n(() => {{\n{script}\n}})();'
+    return Template((web / "page.html").read_text(encoding="utf-8")).substitute(
         style=style,
         style_hash=_hash(style),
+        library=library,
+        library_hash=_hash(library),
         script=script,
         script_hash=_hash(script),
+        data=data,
+        reload=f"{reload_s:g}" if reload_s else "",
         title=_text(f"{summary.name}: report"),
         name=_text(summary.name),
         subtitle=_text(_subtitle(summary)),
         cards=_cards(summary),
         best=_best(summary),
         failures=_failures(summary),
-        figures="\n".join(map(_figure, pictures)),
-        table_note=_text(_table_note(summary, len(rows), len(names))),
-        table=_table(rows, names, summary.best),
     )
 
 
@@ -98,17 +97,24 @@ def _cards(summary: Summary) -> str:
 def _best(summary: Summary) -> str:
     best = summary.best
     if best is None:
-        return "<section><h2>Best trial</h2><p>No trial has succeeded yet.</p></section>"
+        return "<h2>Best trial</h2><p>No trial has succeeded yet.</p>"
     took = "" if best.duration_s is None else f" · took {_seconds(best.duration_s)}"
     params = "".join(
-        f"<div><dt><bdi>{_text(name)}</bdi></dt><dd><bdi>{_text(best.params[name])}</bdi></dd></div>"
+        f"<div><dt><bdi>{_text(name)}</bdi></dt><dd><bdi>{_param(best.params[name])}</bdi></dd></div>"
         for name in summary.param_names
         if name in best.params
     )
+    copied = json.dumps(best.params, ensure_ascii=False, default=str)
     return (
-        f'<section><h2>Best trial</h2><div class="card"><p>#{best.tid} · loss <strong>{_text(best.loss)}</strong>'
-        f"{_text(took)}</p><dl>{params}</dl></div></section>"
+        f'<div class="head"><h2>Best trial</h2><button class="copy" data-copy="{_text(copied)}">Copy params</button></div>'
+        f'<p>#{best.tid} · loss <strong>{_text(best.loss)}</strong>{_text(took)}</p><dl tabindex="0">{params}</dl>'
     )
+
+
+def _param(value: Any) -> str:
+    """A param in short, in whole when it is pointed at."""
+    shown, exact = _text(value), _text(text_of(value))
+    return shown if shown == exact else f'<span title="{exact}">{shown}</span>'
 
 
 def _failures(summary: Summary) -> str:
@@ -144,56 +150,6 @@ def _causes(title: str, causes: Sequence[CauseCount], *, counts_saved: bool = Fa
         f'<h2>{title}</h2><div class="wide"><table><thead><tr>{head}</tr></thead>'
         f"<tbody>{''.join(lines)}</tbody></table></div>"
     )
-
-
-def _figure(picture: Picture) -> str:
-    svg = picture.files["svg"]
-    kind, content = ("png", picture.files["png"]) if len(svg) > SVG_BYTES else ("svg+xml", svg)
-    place = PLACES.get(picture.stem, "broad")
-    return (
-        f'<figure class="{place}"><img alt="{_text(picture.text)}" '
-        f'src="data:image/{kind};base64,{b64encode(content).decode()}"></figure>'
-    )
-
-
-def _columns(summary: Summary) -> list[str]:
-    """The parameters in the table, as declared; where there are too many, those that matter most."""
-    kept = {axis.name for axis in summary.ranked_axes[:COLUMNS]}
-    return [name for name in summary.param_names if len(summary.param_names) <= COLUMNS or name in kept]
-
-
-def _table_note(summary: Summary, rows: int, names: int) -> str:
-    shown = f"the {rows} best of {len(summary.rows)} trials" if rows < len(summary.rows) else "all trials, best first"
-    params = f", {names} of {len(summary.param_names)} parameters" if names < len(summary.param_names) else ""
-    return f"{shown}{params}; trials.csv beside this file holds everything"
-
-
-def _table(rows: Iterable[Row], names: Sequence[str], best: Row | None) -> str:
-    heads = ["trial", "state", "loss", "seconds", "attempts", "interrupted", "cause", *names, "error"]
-    head = "".join(f"<th><button><bdi>{_text(name)}</bdi></button></th>" for name in heads)
-    lines = []
-    for row in rows:
-        state = row.state if row.status in (None, "ok") else f"{row.state} ({row.status})"
-        plain = (row.tid, state, row.loss, row.duration_s, row.attempts, row.interrupted or None, row.cause)
-        cells = [_cell(value) for value in plain]
-        cells += ["<td></td>" if name not in row.params else _cell(_shown(row.params[name])) for name in names]
-        cells.append(f"<td>{_error(row.error)}</td>" if row.error else "<td></td>")
-        mark = ' class="best"' if row is best else ""
-        lines.append(f"<tr{mark}>{''.join(cells)}</tr>")
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(lines)}</tbody></table>"
-
-
-def _cell(value: Any) -> str:
-    if value is None:
-        return "<td></td>"
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return f'<td class="n" data-v="{value!r}">{_text(value)}</td>'
-    return f"<td><bdi>{_text(value)}</bdi></td>"
-
-
-def _shown(value: Any) -> Any:
-    """A param in its cell: None and structures as text, so that an inactive one alone is empty."""
-    return value if isinstance(value, int | float | str) and not isinstance(value, bool) else text_of(value)
 
 
 def _error(error: str | None, count: str = "") -> str:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from hpcho.errors import UsageError
 from hpcho.report import table
 from hpcho.report.axis import Axis, loss_axis, real, text_of
-from hpcho.report.importance import importances
+from hpcho.report.importance import Share, importances
+from hpcho.report.timeline import Timeline, gpus_of, timeline
 from hpcho.trial import INFRASTRUCTURE, Cause, Trial, TrialState
 
 if TYPE_CHECKING:
@@ -95,6 +96,11 @@ class Summary:
     """One a parameter, as declared; parameters that cannot vary have none."""
     importance: Mapping[str, float | None]
     """By axis; see ``importance.importances``."""
+    shares: Mapping[str, Share | None]
+    """The same with their confidence intervals."""
+    timeline: Timeline
+    gpus: float
+    """GPUs that each worker has; 0: none, or not known."""
     pair: tuple[str, str] | None
     """The two parameters worth seeing together."""
     pareto: tuple[int, ...]
@@ -132,7 +138,8 @@ def summarise(
     rows = table.rows(space, trials)
     usable = [row for row in rows if row.loss is not None]
     axes = _axes(space, usable or rows)
-    importance = importances(axes, [(row.params, row.loss) for row in usable if row.loss is not None])
+    shares = importances(axes, [(row.params, row.loss) for row in usable if row.loss is not None])
+    importance = {name: share.value if share else None for name, share in shares.items()}
     attempts = [attempt for trial in trials for attempt in trial.attempts]
     causes = _causes(trials)
     return Summary(
@@ -156,6 +163,9 @@ def summarise(
         loss=loss_axis([row.loss for row in usable if row.loss is not None]),
         axes=axes,
         importance=importance,
+        shares=shares,
+        timeline=timeline(trials, made_at),
+        gpus=gpus_of(experiment),
         pair=_pair(axes, importance, usable),
         pareto=_pareto(usable),
     )

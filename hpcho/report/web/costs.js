@@ -1,0 +1,72 @@
+// What trials cost: loss against duration, learning curves, and time lost by cause.
+
+function durations() {
+  const figure = view("parameters", "Loss against duration", "Line: the Pareto front, trials that no other beats in loss and time at once.");
+  const timed = usable.filter((i) => trials.seconds[i] !== null);
+  if (!timed.length) return nothing(figure, "No trial has succeeded yet.");
+  const chosen = sample(timed, 3000);
+  const all_s = timed.map((i) => trials.seconds[i]).sort((a, b) => a - b);
+  const [unit, unitS] = unitOf(all_s[all_s.length - 1]);
+  const isLog = all_s[0] > 0 && all_s[all_s.length - 1] / all_s[0] > 50;
+  plot(figure, "Loss against duration, with the Pareto front", 290, () => {
+    const dot = (i) => ({ value: [trials.seconds[i] / unitS, clamped(trials.loss[i])], i });
+    const x = axisBase(`duration of the last attempt [${unit}]`);
+    return base({
+      grid: { left: 58, right: 14, top: 26, bottom: 42 }, toolbox: zoomTools(),
+      xAxis: { ...x, type: isLog ? "log" : "value", min: isLog ? all_s[0] / unitS / 1.1 : 0, splitLine: { show: false }, axisLabel: { ...x.axisLabel, formatter: num, showMinLabel: !isLog } },
+      yAxis: lossAxis(),
+      series: [
+        { type: "scatter", data: chosen.map(dot), symbolSize: 6, itemStyle: { color: theme.main, opacity: 0.45 } },
+        { type: "line", step: "end", data: data.pareto.map(dot), symbol: "circle", symbolSize: 8, lineStyle: { color: theme.best, width: 1.8 },
+          itemStyle: { color: "#e69f00", borderColor: theme.ink, borderWidth: 0.6 }, z: 6 },
+        star(data.best === null || trials.seconds[data.best] === null ? null : dot(data.best)),
+      ],
+    });
+  }, opens);
+}
+
+function curves() {
+  const figure = view("runs", "Learning curves", "Losses that trials have reported on their way, coloured by where they ended; the best trial in orange.");
+  const told = data.curves.filter((curve) => curve.points.length);
+  if (!told.length) return nothing(figure, "No trial has reported a loss on its way.");
+  if (told.length >= 400) figure.noteLine.append(" A sample of the trials.");
+  const losses = told.flatMap((curve) => curve.points.map(([, loss]) => loss)).sort((a, b) => a - b);
+  const at = (share) => losses[Math.floor(share * (losses.length - 1))];
+  const isLog = losses[0] > 0 && at(0.95) / losses[0] > 50;
+  const span = at(0.98) - losses[0] || Math.abs(losses[0]) || 1;
+  plot(figure, "Reported losses by step", 290, () => {
+    const y = axisBase("");
+    const lines = told.map(({ trial: i, points }) => {
+      const isBest = i === data.best;
+      const style = isBest ? { color: "#e69f00", width: 3, opacity: 1 } : { color: trials.loss[i] === null ? theme.muted : colour(lossAt(i)), width: 1, opacity: 0.55 };
+      return { type: "line", data: points.map((point) => ({ value: point, i })), showSymbol: points.length === 1 || undefined, symbol: points.length > 1 ? "none" : "circle", symbolSize: 5,
+        lineStyle: style, itemStyle: { color: style.color }, z: isBest ? 6 : 2, triggerLineEvent: true, emphasis: { lineStyle: { width: 3, opacity: 1 } } };
+    });
+    return base({
+      grid: { left: 58, right: 14, top: 26, bottom: 42 }, toolbox: zoomTools(),
+      xAxis: { ...axisBase("step"), type: "value", minInterval: 1, min: "dataMin", max: "dataMax", splitLine: { show: false } },
+      yAxis: { ...y, type: isLog ? "log" : "value", min: isLog ? losses[0] / 1.1 : losses[0] - 0.05 * span, max: isLog ? at(0.99) * 1.1 : at(0.98) + 0.05 * span,
+        axisLabel: { ...y.axisLabel, formatter: num, showMinLabel: false, showMaxLabel: false } },
+      tooltip: { ...base().tooltip, formatter: (item) => tip({ i: told[item.seriesIndex].trial }) },
+      series: lines,
+    });
+  }, (chart) => chart.on("click", (item) => openTrial(told[item.seriesIndex].trial)));
+}
+
+function waste() {
+  const costs = data.gpus ? "GPU-hours" : "worker-hours";
+  const figure = view("runs", `${costs} lost, by cause`, "Time of attempts that came to nothing. Where an attempt's work was saved, its time is not lost.");
+  const lost = data.causes.filter(([, wasted]) => wasted > 0).sort((a, b) => a[1] - b[1]);
+  if (!lost.length) return nothing(figure, "Nothing was lost.");
+  const hours = (s) => (s / 3600) * (data.gpus || 1);
+  const spent = data.timeline.end.reduce((sum, end, k) => sum + end - data.timeline.start[k], 0);
+  plot(figure, `${costs} lost: ${lost.map(([cause, s]) => `${cause} ${num(hours(s))}`).join(", ")}`, Math.max(120, 60 + 30 * lost.length), () => base({
+    grid: { left: 8, right: 110, top: 6, bottom: 40, containLabel: true },
+    xAxis: { ...axisBase(costs), type: "value", axisLabel: { ...axisBase("").axisLabel, formatter: num } },
+    yAxis: { ...axisBase(""), type: "category", data: lost.map(([cause]) => cause), splitLine: { show: false }, axisLabel: { color: theme.ink } },
+    tooltip: { show: false },
+    series: [{ type: "bar", barMaxWidth: 24, data: lost.map(([cause, s]) => ({ value: hours(s), itemStyle: { color: OUTCOMES[cause] } })),
+      label: { show: true, position: "right", color: theme.muted, fontSize: 11,
+        formatter: (item) => `${num(item.value)} (${pct(spent ? lost[item.dataIndex][1] / spent : 0)}, ${lost[item.dataIndex][2]}×)` } }],
+  }));
+}

@@ -1,0 +1,56 @@
+// Every trial's loss and the best so far, over trials, time or what was spent.
+
+function history() {
+  const { steps } = data;
+  const costs = data.gpus ? "GPU-hours" : "worker-hours";
+  const host = document.getElementById("history");
+  const figure = el("figure", { class: "view" });
+  host.append(figure);
+  const failed = steps.trial.filter((i) => trials.loss[i] === null).length;
+  const off = usable.filter(beyond).length;
+  figure.append(el("h2", {}, "Loss history"));
+  if (!usable.length) return nothing(figure, "No trial has succeeded yet.");
+  const notes = ["line: the best so far"];
+  if (failed) notes.push(`× ${failed} trials ended without a loss`);
+  if (off) notes.push(`△ ${off} losses lie beyond the axis`);
+  let over = state.over || "trials";
+  const [unit, unitS] = unitOf(steps.seconds[steps.seconds.length - 1] || 0);
+  const scale = data.gpus || 1;
+  const xs = { trials: (k) => k + 1, time: (k) => steps.seconds[k] / unitS, work: (k) => (steps.work[k] / 3600) * scale };
+  const names = { trials: "trials that have ended", time: `time since the first trial began [${unit}]`, work: `${costs} spent` };
+  figure.append(choice("Over what", [["trials", "over trials"], ["time", "over time"], ["work", `over ${costs}`]], over, (value) => {
+    over = value;
+    keep({ over });
+    drawn.again();
+  }), el("p", { class: "note" }, notes.join(" · ")));
+  const drawn = plot(figure, "Loss of every trial and the best so far", 300, () => {
+    const x = xs[over], dots = [], crosses = [], line = [];
+    let best = Infinity;
+    const top = data.loss.kind === "log" ? data.loss.high * 1.12 : data.loss.high + (data.loss.high - data.loss.low || 1) * 0.045;
+    steps.trial.forEach((i, k) => {
+      const loss = trials.loss[i];
+      if (loss === null) return crosses.push({ value: [x(k), top], i });
+      dots.push({ value: [x(k), clamped(loss)], i, symbol: beyond(i) ? "triangle" : "circle", symbolRotate: loss < data.loss.low ? 180 : 0 });
+      if (loss < best) {
+        best = loss;
+        line.push([x(k), clamped(loss)]);
+      }
+    });
+    const last = line[line.length - 1];
+    line.push([x(steps.trial.length - 1), last[1]]);
+    const xAxis = axisBase(names[over]);
+    return base({
+      grid: { left: 58, right: 14, top: 26, bottom: 42 }, toolbox: zoomTools(),
+      xAxis: { ...xAxis, type: "value", min: over === "trials" ? 1 : 0, max: Math.max(x(steps.trial.length - 1), over === "trials" ? 2 : 1e-9), splitLine: { show: false },
+        axisLabel: { ...xAxis.axisLabel, formatter: num, showMaxLabel: false } },
+      yAxis: lossAxis(),
+      series: [
+        { type: "scatter", data: dots, symbolSize: count > 3000 ? 4 : 6, itemStyle: { color: theme.main, opacity: count > 3000 ? 0.3 : 0.5 } },
+        { type: "scatter", data: crosses, symbol: "path://M-5,-4 -4,-5 0,-1 4,-5 5,-4 1,0 5,4 4,5 0,1 -4,5 -5,4 -1,0Z", symbolSize: 7,
+          itemStyle: { color: theme.bad } },
+        { type: "line", step: "end", data: line, showSymbol: false, silent: true, lineStyle: { color: theme.best, width: 2 }, z: 8 },
+        star({ value: last, i: data.best }),
+      ],
+    });
+  }, opens);
+}

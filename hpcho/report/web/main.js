@@ -1,0 +1,55 @@
+// The page as a whole: its colours, its parts in order, printing, and opening itself again while a run goes on.
+
+const root = document.documentElement;
+const isDark = matchMedia("(prefers-color-scheme: dark)");
+function dress(printing = false) {
+  root.dataset.theme = printing ? "light" : state.theme || (isDark.matches ? "dark" : "light");
+  const button = document.getElementById("theme");
+  button.textContent = root.dataset.theme === "dark" ? "Light" : "Dark";
+  readTheme();
+  for (const one of all) one.again();
+}
+document.getElementById("theme").addEventListener("click", () => {
+  keep({ theme: root.dataset.theme === "dark" ? "light" : "dark" });
+  dress();
+});
+isDark.addEventListener("change", () => dress());
+for (const button of document.querySelectorAll("#best .copy")) button.addEventListener("click", () => copy(button.dataset.copy, button));
+
+dress();
+history();
+table();
+importance();
+contour();
+turning();
+durations();
+slices();
+lanes();
+curves();
+waste();
+workers();
+
+// On paper there is all of it, and on white.
+window.addEventListener("beforeprint", () => {
+  dress(true);
+  for (const one of all) if (!one.chart) one.draw();
+});
+window.addEventListener("afterprint", () => dress());
+
+window.addEventListener("scroll", () => { state.scroll = scrollY; }, { passive: true });
+window.addEventListener("pagehide", () => keep({ scroll: scrollY }));
+window.history.scrollRestoration = "manual";
+if (state.scroll) scrollTo(0, state.scroll);
+const opened = state.open === undefined || state.open === null ? -1 : trials.tid.indexOf(state.open);
+if (opened >= 0) openTrial(opened);
+
+const again = Number(root.dataset.reload);
+if (again) {
+  const reload = () => {
+    if (document.hidden) return document.addEventListener("visibilitychange", reload, { once: true });
+    keep({ scroll: scrollY });
+    location.reload();
+  };
+  setTimeout(reload, again * 1000);
+}
+root.dataset.ready = Math.round(performance.now());

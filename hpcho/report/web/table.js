@@ -1,0 +1,105 @@
+// All trials: sorted by any column, filtered by words and comparisons, shown by the hundred.
+
+const SHOW = 100;
+const FACTS = [
+  ["trial", (i) => trials.tid[i]], ["state", (i) => trials.state[i]], ["loss", (i) => trials.loss[i]], ["seconds", (i) => trials.seconds[i]],
+  ["attempts", (i) => trials.attempts[i]], ["interrupted", (i) => trials.interrupted[i] || null], ["cause", (i) => trials.cause[i]],
+];
+const LAST = ["error", (i) => (trials.error[i] === null ? null : lastLine(trials.errors[trials.error[i]]))];
+const MANY = 24;
+
+function lastLine(text) {
+  const lines = text.split("\n").map((line) => line.trim()).filter(Boolean);
+  return lines.length ? lines[lines.length - 1].slice(0, 200) : "no message";
+}
+
+function table() {
+  const section = document.getElementById("trials");
+  if (!count) return nothing(section, "There are no trials yet.");
+  let names = params.map((column) => column.name);
+  if (names.length > MANY) {
+    const kept = new Set(data.axes.slice(0, MANY).map((axis) => axis.name));
+    names = names.filter((name) => kept.has(name));
+  }
+  const heads = [...FACTS, ...names.map((name) => [name, (i) => valueOf(columns.get(name), i), columns.get(name)]), LAST];
+  const view = { sort: [2, false], filter: "", state: "", shown: SHOW, ...state.table };
+  const set = (changes) => {
+    Object.assign(view, { shown: SHOW }, changes);
+    keep({ table: view });
+    fill();
+  };
+  const filter = el("input", { id: "filter", type: "search", value: view.filter, placeholder: "Filter: words, or comparisons such as  loss<0.2  units>=64  optimizer=adam",
+    "aria-label": "Filter trials", oninput: () => set({ filter: filter.value }) });
+  const states = [...new Set([...trials.state, ...trials.cause.filter(Boolean)])].sort();
+  const pick = el("select", { "aria-label": "State or cause", onchange: () => set({ state: pick.value }) },
+    el("option", { value: "" }, "every state and cause"), ...states.map((one) => el("option", { value: one, selected: one === view.state }, one)));
+  const told = el("span", { class: "note", role: "status" });
+  const headRow = el("tr", {}, ...heads.map(([name], c) => el("th", { scope: "col" }, el("button", { type: "button", title: name,
+    onclick: () => set({ sort: [c, view.sort[0] === c ? !view.sort[1] : false] }) }, el("bdi", {}, name)))));
+  const body = el("tbody");
+  const more = el("button", { type: "button", onclick: () => set({ shown: view.shown + 500 }) }, "Show 500 more");
+  const wide = el("div", { class: "wide", tabindex: "0", role: "group", "aria-label": "Trials" }, el("table", {}, el("thead", {}, headRow), body));
+  body.addEventListener("click", (event) => {
+    const row = event.target.closest("tr[data-row]");
+    if (row && !getSelection().toString()) openTrial(Number(row.dataset.row));
+  });
+  section.append(el("div", { class: "bar" }, filter, pick, told), wide, el("div", { class: "bar" }, more),
+    el("p", { class: "note" }, names.length < params.length ? `${names.length} of ${params.length} parameters; a click on a trial shows all, and trials.csv has them.` : "A click on a trial shows all of it; trials.csv beside this file holds everything."));
+
+  function fill() {
+    const matches = matcher(view.filter, heads);
+    const found = [];
+    for (let i = 0; i < count; i++) if ((!view.state || trials.state[i] === view.state || trials.cause[i] === view.state) && matches(i)) found.push(i);
+    order(found, heads[view.sort[0]][1], view.sort[1]);
+    [...headRow.cells].forEach((head, c) => {
+      if (c === view.sort[0]) head.setAttribute("aria-sort", view.sort[1] ? "descending" : "ascending");
+      else head.removeAttribute("aria-sort");
+    });
+    body.replaceChildren(...found.slice(0, view.shown).map((i) => line(i, heads)));
+    told.textContent = `${found.length} of ${count} trials${found.length > view.shown ? `, ${view.shown} shown` : ""}`;
+    more.hidden = found.length <= view.shown;
+  }
+  fill();
+}
+
+function line(i, heads) {
+  const cells = heads.map(([, of, column], c) => {
+    const value = of(i);
+    if (c === 0) return el("td", { class: "n" }, el("button", { type: "button", "aria-label": `Trial ${value}` }, String(value)));
+    if (value === null) return column ? el("td", { class: "off" }, "inactive") : el("td");
+    if (typeof value === "number") return el("td", { class: "n" }, num(value));
+    return el("td", { title: value.length > 40 ? value : null, class: of === LAST[1] ? "bad" : null }, el("bdi", {}, value));
+  });
+  return el("tr", { "data-row": i, class: i === data.best ? "best" : null }, ...cells);
+}
+
+// Trials without a value come last, whichever way the others go.
+function order(found, of, down) {
+  const keys = new Map(found.map((i) => [i, of(i)]));
+  found.sort((a, b) => {
+    const [x, y] = [keys.get(a), keys.get(b)];
+    if (x === null || y === null) return (x === null) - (y === null) || a - b;
+    const by = typeof x === "number" && typeof y === "number" ? x - y : String(x).localeCompare(String(y));
+    return (down ? -by : by) || a - b;
+  });
+}
+
+// Whether a trial has all words and meets all comparisons of a filter.
+function matcher(text, heads) {
+  const of = new Map(heads.map(([name, value]) => [name.toLowerCase(), value]));
+  const tests = text.toLowerCase().split(/\s+/).filter(Boolean).map((word) => {
+    const [, name, sign, wanted] = /^(.+?)(<=|>=|!=|<|>|=)(.+)$/.exec(word) || [];
+    if (!name || !of.has(name)) return (i) => heads.some(([, value]) => String(value(i) ?? "").toLowerCase().includes(word));
+    return (i) => compared(of.get(name)(i), sign, wanted);
+  });
+  return (i) => tests.every((test) => test(i));
+}
+function compared(value, sign, wanted) {
+  if (value === null) return sign === "=" ? wanted === "inactive" : sign === "!=" && wanted !== "inactive";
+  const bound = Number(wanted);
+  if (typeof value !== "number" || Number.isNaN(bound)) {
+    const same = String(value).toLowerCase() === wanted;
+    return sign === "=" ? same : sign === "!=" && !same;
+  }
+  return { "<": value < bound, "<=": value <= bound, ">": value > bound, ">=": value >= bound, "=": value === bound, "!=": value !== bound }[sign];
+}
