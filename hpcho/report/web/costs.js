@@ -8,7 +8,7 @@ function durations() {
   const all_s = timed.map((i) => trials.seconds[i]).sort((a, b) => a - b);
   const [unit, unitS] = unitOf(all_s[all_s.length - 1]);
   const isLog = all_s[0] > 0 && all_s[all_s.length - 1] / all_s[0] > 50;
-  plot(figure, "Loss against duration, with the Pareto front", 290, () => {
+  plot(figure, "Loss against duration, with the Pareto front", 350, () => {
     const dot = (i) => ({ value: [trials.seconds[i] / unitS, clamped(trials.loss[i])], i });
     const x = axisBase(`duration of the last attempt [${unit}]`);
     return base({
@@ -60,12 +60,12 @@ function waste() {
   if (!lost.length) return nothing(figure, "Nothing was lost.");
   const hours = (s) => (s / 3600) * (data.gpus || 1);
   const spent = data.timeline.end.reduce((sum, end, k) => sum + end - data.timeline.start[k], 0);
-  plot(figure, `${costs} lost: ${lost.map(([cause, s]) => `${cause} ${num(hours(s))}`).join(", ")}`, Math.max(120, 60 + 30 * lost.length), () => base({
+  plot(figure, `${costs} lost: ${lost.map(([cause, s]) => `${cause} ${num(hours(s))}`).join(", ")}`, Math.max(120, 60 + 46 * lost.length), () => base({
     grid: { left: 8, right: 110, top: 6, bottom: 40, containLabel: true },
     xAxis: { ...axisBase(costs), type: "value", axisLabel: { ...axisBase("").axisLabel, formatter: num } },
     yAxis: { ...axisBase(""), type: "category", data: lost.map(([cause]) => cause), splitLine: { show: false }, axisLabel: { color: theme.ink } },
     tooltip: { show: false },
-    series: [{ type: "bar", barMaxWidth: 24, data: lost.map(([cause, s]) => ({ value: hours(s), itemStyle: { color: OUTCOMES[cause] } })),
+    series: [{ type: "bar", barMaxWidth: 26, data: lost.map(([cause, s]) => ({ value: hours(s), itemStyle: { color: OUTCOMES[cause] } })),
       label: { show: true, position: "right", color: theme.muted, fontSize: 11,
         formatter: (item) => `${num(item.value)} (${pct(spent ? lost[item.dataIndex][1] / spent : 0)}, ${lost[item.dataIndex][2]}×)` } }],
   }));

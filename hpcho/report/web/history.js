@@ -40,7 +40,7 @@ function history() {
     line.push([x(steps.trial.length - 1), last[1]]);
     const xAxis = axisBase(names[over]);
     return base({
-      grid: { left: 58, right: 14, top: 26, bottom: 42 }, toolbox: zoomTools(),
+      grid: { left: 58, right: 14, top: 32, bottom: 42 }, toolbox: zoomTools(),
       xAxis: { ...xAxis, type: "value", min: over === "trials" ? 1 : 0, max: Math.max(x(steps.trial.length - 1), over === "trials" ? 2 : 1e-9), splitLine: { show: false },
         axisLabel: { ...xAxis.axisLabel, formatter: num, showMaxLabel: false } },
       yAxis: lossAxis(),

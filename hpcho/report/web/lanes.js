@@ -28,9 +28,9 @@ function lanes() {
         nameTextStyle: { color: theme.ink, fontWeight: 600, fontSize: 11, width: 96, overflow: "truncate" },
         axisLine: { lineStyle: { color: theme.muted } }, axisTick: { show: false }, minorTick: { show: false },
         axisLabel: { customValues: marks, formatter: (at) => texts.get(at) ?? "", color: theme.ink, fontSize: 10, width: 70, overflow: "truncate",
-          textBorderColor: theme.card, textBorderWidth: 2 } };
+          textBorderColor: theme.card, textBorderWidth: 3 } };
     }),
-    series: [{ type: "parallel", smooth: false, progressive: 0, inactiveOpacity: 0.03, activeOpacity: 0.9, lineStyle: { width: 1, opacity: 0.5 },
+    series: [{ type: "parallel", smooth: false, progressive: 0, inactiveOpacity: 0.03, activeOpacity: 0.9, lineStyle: { width: 1, opacity: 0.4 },
       data: chosen.map((i) => ({ i, lineStyle: i === data.best ? { color: "#e69f00", width: 3, opacity: 1 } : { color: colour(lossAt(i)) },
         value: axes.map((axis) => (axis === data.loss ? lossAt(i) : crossing(axis, i))) })) }],
   }));

@@ -38,9 +38,22 @@ function plot(host, label, height, build, ready = null) {
   new IntersectionObserver((seen, observer) => {
     if (!seen.some((one) => one.isIntersecting)) return;
     observer.disconnect();
-    if (!entry.chart) entry.draw();
-  }, { rootMargin: "250px" }).observe(box);
+    soon(entry);
+  }, { rootMargin: "150px" }).observe(box);
   return entry;
+}
+
+// One plot a turn, so that the page answers in between.
+const waiting = [];
+function soon(entry) {
+  waiting.push(entry);
+  if (waiting.length === 1) setTimeout(nextOne, 30);
+}
+function nextOne() {
+  const entry = waiting[0];
+  if (!entry.chart) entry.draw();
+  waiting.shift();
+  if (waiting.length) setTimeout(nextOne, 30);
 }
 
 // A figure with its heading. Its body is the part below, to be filled.
@@ -62,13 +75,19 @@ function axisBase(name) {
 }
 
 // An axis from 0 to 1 with the ticks of one of ours, wider by margins.
-function unitAxis(axis, before, after, { name = "", width = 60 } = {}) {
+function unitAxis(axis, before, after, { name = "", width = 60, off = null } = {}) {
   const base = axisBase(name);
   const texts = new Map(axis.ticks);
+  const marks = [...texts.keys()];
+  // Where inactive trials stand.
+  if (off !== null) {
+    texts.set(off, "inactive");
+    marks.unshift(off);
+  }
   return { ...base, type: "value", min: -before, max: 1 + after,
-    axisTick: { show: false, customValues: axis.ticks.map(([at]) => at) },
+    axisTick: { show: false, customValues: marks },
     splitLine: { show: axis.kind !== "categorical", lineStyle: { color: theme.line } },
-    axisLabel: { ...base.axisLabel, customValues: axis.ticks.map(([at]) => at), formatter: (at) => texts.get(at) ?? "", width, overflow: "truncate",
+    axisLabel: { ...base.axisLabel, customValues: marks, formatter: (at) => texts.get(at) ?? "", width, overflow: "truncate",
       showMinLabel: null, showMaxLabel: null } };
 }
 
@@ -119,7 +138,7 @@ function opens(chart) {
 
 function star(at, size = 17) {
   return { type: "scatter", data: at ? [at] : [], symbol: "path://M0,-10 2.4,-3.1 9.5,-3.1 3.8,1.2 5.9,8.1 0,4 -5.9,8.1 -3.8,1.2 -9.5,-3.1 -2.4,-3.1Z",
-    symbolSize: size, itemStyle: { color: "#e69f00", borderColor: theme.ink, borderWidth: 0.7 }, z: 10 };
+    symbolSize: size, itemStyle: { color: "#e69f00", borderColor: "#1f2733", borderWidth: 0.8 }, z: 10 };
 }
 const zoomTools = () => ({ right: 0, top: -4, itemSize: 13, iconStyle: { borderColor: theme.muted }, feature: {
   dataZoom: { title: { zoom: "zoom", back: "back" } }, restore: { title: "whole" }, saveAsImage: { title: "save", name: data.name } } });

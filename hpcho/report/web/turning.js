@@ -9,7 +9,7 @@ function turning() {
   const chosen = sample(usable, NEAR);
   let [turn, tilt] = state.turn || [-0.65, 0.42];
   const pair = pairOf(figure, "plane", () => drawn.again());
-  const drawn = plot(figure, "Loss over the plane of two parameters", 330, () => scene(drawn.box, pair(), chosen, turn, tilt), opens);
+  const drawn = plot(figure, "Loss over the plane of two parameters", 340, () => scene(drawn.box, pair(), chosen, turn, tilt), opens);
   const { box } = drawn;
   const by = (across, down) => {
     turn += across;
@@ -74,14 +74,14 @@ function scene(box, [x, y], chosen, turn, tilt) {
   }
   dots.sort((one, other) => other.deep - one.deep);
   // Both axes of the screen have one scale, whatever the box' shape.
-  const width = box.clientWidth || 400, height = box.clientHeight || 330, half = 0.82;
+  const width = box.clientWidth || 400, height = box.clientHeight || 330, half = 0.76;
   const wide = half * Math.max(1, width / height), high = half * Math.max(1, height / width);
   const screen = (span) => ({ type: "value", min: -span, max: span, show: false });
   return base({
     grid: { left: 0, right: 0, top: 0, bottom: 0 }, xAxis: screen(wide), yAxis: screen(high),
     series: [
       { type: "lines", coordinateSystem: "cartesian2d", silent: true, data: lines },
-      { type: "scatter", silent: true, symbolSize: 0.1, data: labels, label: { show: true, color: theme.muted, fontSize: 10, width: 70, overflow: "truncate", position: "inside" }, itemStyle: { opacity: 0 } },
+      { type: "scatter", silent: true, symbolSize: 0.1, data: labels, label: { show: true, color: theme.muted, fontSize: 10, width: 70, overflow: "truncate", position: "inside" }, itemStyle: { color: "transparent" } },
       { type: "scatter", data: dots, itemStyle: { borderColor: theme.card, borderWidth: 0.6 } },
       star(best && { value: best.value, i: best.i }),
     ],
