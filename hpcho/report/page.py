@@ -147,7 +147,7 @@ def _causes(title: str, causes: Sequence[CauseCount], *, counts_saved: bool = Fa
         lines.append(f"<tr><td>{_text(cause.cause)}</td>{numbers}</tr>")
     head = "<th>cause</th>" + "".join(f'<th class="n">{text}</th>' for text in heads)
     return (
-        f'<h2>{title}</h2><div class="wide"><table><thead><tr>{head}</tr></thead>'
+        f'<h2>{title}</h2><div class="wide" tabindex="0" role="group" aria-label="{title}"><table><thead><tr>{head}</tr></thead>'
         f"<tbody>{''.join(lines)}</tbody></table></div>"
     )
 
