@@ -1,8 +1,8 @@
 """What the report costs: seconds to write it, the page's size, and the time until it can be used in a browser.
 
-The trials are made up: a network's parameters, learning curves, failures of several causes, and workers that come and
-go. The time to interactive is Chromium's, headless, from the start of the navigation to the end of the page's own script
-and until the browser answers again; the median of several starts.
+The trials are made up: a network's parameters, learning curves, failures of several causes, and idle workers. The time
+to interactive is headless Chromium's, from the start of the navigation until the page's own script has run, what is above
+the fold is painted and the browser answers again; the median of several starts.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ SPACE = {
 WORKERS = 16
 SECONDS_A_TRIAL = 175
 ERRORS = {
-    "objective": "Traceback (most recent call last):\n  File \"train.py\", line 41, in objective\nValueError: loss is nan",
+    "objective": 'Traceback (most recent call last):\n  File "train.py", line 41\nValueError: loss is nan',
     "timeout": "no result after 20 min",
     "oom": "the trial was killed: it used more than 16 GB",
     "preempted": "its job 4711_3 was preempted on gpu07",
@@ -80,7 +80,9 @@ def interactive_s(page: Path, starts: int) -> float:
             view = browser.new_page(viewport={"width": 1366, "height": 768})
             view.goto(page.absolute().as_uri())
             # Two frames after the script's end everything above the fold is painted and the event loop is free.
-            waiting = "new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => done(performance.now()))))"
+            waiting = (
+                "new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => done(performance.now()))))"
+            )
             times.append(view.evaluate(waiting) / 1000)
             browser.close()
     return statistics.median(times)
@@ -121,11 +123,16 @@ def study(count: int, seed: int = 1) -> tuple[Experiment, Space, list[Trial]]:
                 clock += part + 60 * rng.random()
         common = {"tid": tid, "version": 1, "vals": vals}
         if tid >= count - 6 and count > 20:
-            trials.append(Trial(**common, state=TrialState.RUNNING, owner=owner, attempts=(*attempts,), claimed_at=clock))
+            trials.append(
+                Trial(**common, state=TrialState.RUNNING, owner=owner, attempts=(*attempts,), claimed_at=clock)
+            )
             free[0] = (clock + took, worker)
             continue
         loss, curve = losses(params, rng)
-        cause = next((c for c, p in ((Cause.OBJECTIVE, 0.05), (Cause.TIMEOUT, 0.02), (Cause.OOM, 0.02)) if rng.random() < p), None)
+        cause = next(
+            (c for c, p in ((Cause.OBJECTIVE, 0.05), (Cause.TIMEOUT, 0.02), (Cause.OOM, 0.02)) if rng.random() < p),
+            None,
+        )
         attempts.append(Attempt(owner, clock, clock + took, cause, ERRORS[cause.value] if cause else None))
         free[0] = (clock + took + rng.expovariate(1 / 20), worker)
         trials.append(

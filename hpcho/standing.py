@@ -19,10 +19,13 @@ if TYPE_CHECKING:
     from hpcho.space import Space
     from hpcho.store import TrialStore
 
-__all__ = ["Ledger", "Standing", "read"]
+__all__ = ["FINAL_STATES", "Ledger", "Standing", "read"]
 
 RATE_WINDOW = 200
 """The rate is taken over the last so many finished trials."""
+
+FINAL_STATES = ("finished", "stopped", "failed")
+"""There a run has ended; it may be resumed."""
 
 
 class Ledger:

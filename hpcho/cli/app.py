@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from hpcho import __version__
-from hpcho.cli import changing, checking, reading, running, starting
+from hpcho.cli import changing, checking, reading, reporting, running, starting
 from hpcho.cli.doctor import doctor
 from hpcho.cli.exporting import export
 
@@ -85,7 +85,7 @@ for command in (
     reading.status,
     reading.trials,
     reading.best,
-    reading.report,
+    reporting.report,
     export,
     changing.enqueue,
     changing.requeue,

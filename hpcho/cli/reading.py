@@ -1,4 +1,4 @@
-"""Commands that read a run and change nothing: status, trials, best, report."""
+"""Commands that read a run and change nothing: status, trials, best."""
 
 import sys
 from pathlib import Path
@@ -7,11 +7,11 @@ from typing import Annotated, Any
 import typer
 
 from hpcho.cli.arguments import AsJson, ExperimentOrDatabase, ExperimentOrJobDir, ExpKey, PasswordFile
-from hpcho.cli.output import number, print_json, say, seconds, terminal_width, warn
+from hpcho.cli.output import number, print_json, say, seconds, terminal_width
 from hpcho.errors import RunFailed, UsageError
 from hpcho.opening import open_run, open_trials
 
-__all__ = ["best", "report", "status", "trials"]
+__all__ = ["best", "status", "trials"]
 
 
 def status(
@@ -106,37 +106,3 @@ def _best_text(document: dict[str, Any], folder: Path) -> str:
         lines.append(["folder", str(folder)])
     width = max(len(key) for key, _ in lines)
     return "\n".join(f"{key:<{width}}  {value}".rstrip() for key, value in lines)
-
-
-def report(
-    experiment: ExperimentOrDatabase,
-    out: Annotated[
-        Path | None,
-        typer.Option("--out", metavar="DIR", help="Where to write [default: runs/NAME/report].", show_default=False),
-    ] = None,
-    open_page: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
-    axes: Annotated[
-        tuple[str, str] | None,
-        typer.Option("--axes", metavar="A B", help="Two params for the 3D figure.", show_default=False),
-    ] = None,
-    exp_key: ExpKey = None,
-    password_file: PasswordFile = None,
-) -> None:
-    """Write the report: one HTML file, figures, trials.csv.
-
-    report.html opens offline; the figures are there as SVG and PNG too.
-    """
-    from hpcho.report import render  # noqa: PLC0415 - matplotlib: `hpcho --help` does without
-
-    with open_trials(experiment, exp_key, password_file) as run:
-        elapsed_s = float((run.store.get("clock") or {}).get("elapsed_s", 0.0))
-        trials_so_far = run.store.changes()[1]
-        page, *_ = render(
-            run.experiment, run.space, trials_so_far, out or run.jobdir.report, elapsed_s=elapsed_s, axes=axes
-        )
-    say(f"wrote {page}")
-    if open_page:
-        import webbrowser  # noqa: PLC0415 - rarely needed
-
-        if not webbrowser.open(page.absolute().as_uri()):
-            warn("no browser here; open the file by hand")

@@ -11,7 +11,7 @@ from hpcho.cli.progress import headline, is_drawable
 from hpcho.cli.standing_text import standing_text
 from hpcho.errors import StoreError, StoreLost
 from hpcho.opening import open_run
-from hpcho.standing import Ledger, read
+from hpcho.standing import FINAL_STATES, Ledger, read
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 __all__ = ["watch"]
 
 WATCH_S = 1.0
-FINAL_STATES = ("finished", "stopped", "failed")
 TOLD_EVERY_S = 30.0
 """Where there is no terminal: so often, beside a line for each change."""
 

@@ -70,7 +70,9 @@ def island(summary: Summary, trials: Sequence[Trial], folders: Folders | None, p
         "files": {places[tid]: found for tid, found in _files(trials, folders).items()},
     }
     text = json.dumps(known, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
+    return (
+        text.replace("<", "\\u003c").replace(">", "\\u003e").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
+    )
 
 
 def _files(trials: Sequence[Trial], folders: Folders | None) -> Mapping[int, Sequence[tuple[str, str | None]]]:
@@ -100,7 +102,9 @@ def _trials(rows: Sequence[Row]) -> dict[str, Any]:
     left = ERRORS
     which: list[int | None] = []
     for row in rows:
-        error = row.error if not row.error or len(row.error) <= ERROR_CHARACTERS else f"…{row.error[-ERROR_CHARACTERS:]}"
+        error = (
+            row.error if not row.error or len(row.error) <= ERROR_CHARACTERS else f"…{row.error[-ERROR_CHARACTERS:]}"
+        )
         if error and error not in errors.known:
             # Where errors differ too much to be kept whole, their ends are.
             error = error if len(error) <= left else f"…{error[-200:]}"
@@ -127,7 +131,9 @@ def _params(summary: Summary) -> list[dict[str, Any]]:
     rows, names = summary.rows, summary.param_names
     is_rounded = len(rows) * len(names) > VALUES
     axes = {axis.name: axis for axis in summary.axes}
-    return [_column(name, [row.params.get(name, _column) for row in rows], axes.get(name), is_rounded) for name in names]
+    return [
+        _column(name, [row.params.get(name, _column) for row in rows], axes.get(name), is_rounded) for name in names
+    ]
 
 
 def _column(name: str, values: Sequence[Any], axis: Axis | None, is_rounded: bool) -> dict[str, Any]:
@@ -135,16 +141,16 @@ def _column(name: str, values: Sequence[Any], axis: Axis | None, is_rounded: boo
     texts: Numbered[str] = Numbered()
     is_categorical = axis is not None and axis.kind == "categorical"
     if not is_categorical and all(value is _column or real(value) is not None for value in values):
-        of = _short if is_rounded else _exact
-        return {"name": name, "values": [None if value is _column else of(value) for value in values]}
+        numbers = [None if value is _column else value for value in values]
+        return {"name": name, "values": [_short(value) for value in numbers] if is_rounded else numbers}
     for text in axis.categories if axis else ():
         texts(text)
     places = [None if value is _column else texts(text_of(value)) for value in values]
-    return {"name": name, "values": places, "texts": [text if len(text) <= TEXT else f"{text[:TEXT]}…" for text in texts.known]}
-
-
-def _exact(value: float) -> float:
-    return value if isinstance(value, float) or abs(value) < 2**53 else float(value)
+    return {
+        "name": name,
+        "values": places,
+        "texts": [text if len(text) <= TEXT else f"{text[:TEXT]}…" for text in texts.known],
+    }
 
 
 def _short(value: float | None) -> float | None:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from hpcho.errors import UsageError
 from hpcho.report.files import Folders
 from hpcho.report.island import island
-from hpcho.report.summary import Summary, summarise
+from hpcho.report.page import page
+from hpcho.report.summary import Summary, choose_pair, summarise
 from hpcho.report.table import write_csv
 
 if TYPE_CHECKING:
@@ -19,10 +20,11 @@ if TYPE_CHECKING:
 
     from hpcho.experiment.schema import Experiment
     from hpcho.jobdir import JobDir
+    from hpcho.report.figures import Picture
     from hpcho.space import Space
     from hpcho.trial import Trial
 
-__all__ = ["FORMATS", "render"]
+__all__ = ["FORMATS", "check_formats", "render"]
 
 FORMATS = ("svg", "png", "pdf")
 """How figures can be written."""
@@ -44,20 +46,15 @@ def render(
     """Write report.html, trials.csv and figures/ into the folder ``out``; returns the files, the page first.
 
     Works on any trials, also half-way through a run; earlier files are replaced. ``elapsed_s``: how long controllers
-    have run; ``axes``: the two parameters of the 3D figure; ``formats`` are the figures'. With ``jobdir`` the page shows
-    the ends of the trials' logs and links their attachments. ``reload_s``: the page opens itself again after so many
-    seconds. Raises UsageError for axes or formats that there are not,
-    and where ``out`` cannot be written.
+    have run; ``axes``: the two parameters of the figures of two; ``formats``: the figures' (none: none are drawn). With
+    ``jobdir`` the page shows the ends of the trials' logs and links their attachments. ``reload_s``: the page opens
+    itself again after so many seconds. Raises UsageError for axes or formats that there are not, and where ``out``
+    cannot be written.
     """
-    # matplotlib takes half a second to import: commands that draw nothing do without.
-    from hpcho.report.figures import pictures  # noqa: PLC0415 - see above
-    from hpcho.report.page import page  # noqa: PLC0415 - as its figures
-
-    unknown = sorted(set(formats) - set(FORMATS))
-    if unknown:
-        raise UsageError(f"figures cannot be written as {', '.join(unknown)}; choose from {', '.join(FORMATS)}")
+    check_formats(formats)
     summary = summarise(experiment, space, trials, elapsed_s=elapsed_s, made_at=time.time())
-    drawn = list(pictures(summary, axes, formats))
+    choose_pair(summary, axes)
+    drawn = _drawn(summary, axes, formats) if formats else []
     folders = Folders(jobdir, out) if jobdir else None
     ordered = sorted(trials, key=lambda trial: trial.tid)
     data = island(summary, ordered, folders, axes)
@@ -68,7 +65,8 @@ def render(
     for form in formats:
         files |= {out / "figures" / f"{picture.stem}.{form}": picture.files[form] for picture in drawn}
     try:
-        (out / "figures").mkdir(parents=True, exist_ok=True)
+        for folder in {path.parent for path in files}:
+            folder.mkdir(parents=True, exist_ok=True)
         for path, content in files.items():
             _replace(path, content)
     except OSError as error:
@@ -76,6 +74,20 @@ def render(
             f"the report cannot be written to {out}: {error.strerror}; choose another folder with --out"
         ) from error
     return list(files)
+
+
+def check_formats(formats: Sequence[str]) -> None:
+    """Raises UsageError for one that figures cannot be written in."""
+    unknown = sorted(set(formats) - set(FORMATS))
+    if unknown:
+        raise UsageError(f"figures cannot be written as {', '.join(unknown)}; choose from {', '.join(FORMATS)}")
+
+
+def _drawn(summary: Summary, axes: tuple[str, str] | None, formats: Sequence[str]) -> list[Picture]:
+    # matplotlib takes half a second to import: what draws nothing does without.
+    from hpcho.report.figures import pictures  # noqa: PLC0415 - see above
+
+    return list(pictures(summary, axes, formats))
 
 
 def _csv(space: Space, summary: Summary) -> bytes:

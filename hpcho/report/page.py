@@ -106,8 +106,8 @@ def _best(summary: Summary) -> str:
     )
     copied = json.dumps(best.params, ensure_ascii=False, default=str)
     return (
-        f'<div class="head"><h2>Best trial</h2><button class="copy" data-copy="{_text(copied)}">Copy params</button></div>'
-        f'<p>#{best.tid} · loss <strong>{_text(best.loss)}</strong>{_text(took)}</p><dl tabindex="0">{params}</dl>'
+        f'<div class="head"><h2>Best trial</h2><button class="copy" data-copy="{_text(copied)}">Copy params</button>'
+        f'</div><p>#{best.tid} · loss <strong>{_text(best.loss)}</strong>{_text(took)}</p><dl tabindex="0">{params}</dl>'
     )
 
 
@@ -147,8 +147,8 @@ def _causes(title: str, causes: Sequence[CauseCount], *, counts_saved: bool = Fa
         lines.append(f"<tr><td>{_text(cause.cause)}</td>{numbers}</tr>")
     head = "<th>cause</th>" + "".join(f'<th class="n">{text}</th>' for text in heads)
     return (
-        f'<h2>{title}</h2><div class="wide" tabindex="0" role="group" aria-label="{title}"><table><thead><tr>{head}</tr></thead>'
-        f"<tbody>{''.join(lines)}</tbody></table></div>"
+        f'<h2>{title}</h2><div class="wide" tabindex="0" role="group" aria-label="{title}"><table>'
+        f"<thead><tr>{head}</tr></thead><tbody>{''.join(lines)}</tbody></table></div>"
     )
 
 

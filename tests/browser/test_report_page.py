@@ -122,7 +122,11 @@ def test_the_table_is_filtered_by_words_comparisons_and_state(whole, opened, stu
     assert wanted == set(shown_tids(view))
     assert wanted
     view.locator("#filter").fill("momentum=inactive")
-    assert view.get_by_role("status").inner_text().startswith(f"{sum('momentum' not in p for p in params.values())} of 300")
+    assert (
+        view.get_by_role("status")
+        .inner_text()
+        .startswith(f"{sum('momentum' not in p for p in params.values())} of 300")
+    )
     view.locator("#filter").fill("loss is nan")
     view.get_by_label("State or cause").select_option("objective")
     assert set(shown_tids(view)) == {trial.tid for trial in trials if trial.cause is Cause.OBJECTIVE}

@@ -192,3 +192,49 @@ def test_axes_that_are_no_params_are_refused(run, hpcho):
     done = hpcho("report", run.yaml, "--axes", "x", "unis")
     assert done.returncode == 2
     assert "unis" in done.stderr
+
+
+def test_the_report_s_figures_come_in_the_formats_asked_for(run, hpcho):
+    assert hpcho("report", run.yaml, "--figures", "pdf").returncode == 0
+    assert {path.suffix for path in (run.jobdir.report / "figures").iterdir()} == {".pdf"}
+    done = hpcho("report", run.yaml, "--figures", "pdf,gif")
+    assert done.returncode == 2
+    assert "figures cannot be written as gif; choose from svg, png, pdf" in done.stderr
+
+
+def test_a_report_that_is_watched_is_written_until_the_run_ends(run, monkeypatch, capsys):
+    from hpcho.cli import reporting
+
+    page = run.jobdir.report / "report.html"
+    seen = []
+
+    def look(_):
+        # Between two looks at the store a trial fails; then the run ends.
+        seen.append(page.read_text(encoding="utf-8"))
+        if len(seen) == 1:
+            run.fail({"x": 2.0, "units": 8, "optimizer": "adam"}, "ValueError: a late one")
+        else:
+            store = run.store()
+            store.put("end", {"reason": "trials", "message": "enough", "usable": True})
+            store.close()
+
+    monkeypatch.setattr(reporting.time, "sleep", look)
+    reporting.report(str(run.yaml), watch=True)
+    first, second = seen
+    assert 'data-reload="5"' in first
+    assert "a late one" in second
+    assert 'data-reload=""' in page.read_text(encoding="utf-8")
+    assert (run.jobdir.report / "figures" / "progress.svg").exists()
+    assert capsys.readouterr().out.endswith("the run has ended\n")
+
+
+def test_a_watched_page_opens_itself_no_more_once_nobody_writes_it(run, monkeypatch):
+    from hpcho.cli import reporting
+
+    def interrupt(_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(reporting.time, "sleep", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        reporting.report(str(run.yaml), watch=True)
+    assert 'data-reload=""' in (run.jobdir.report / "report.html").read_text(encoding="utf-8")

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hpcho.report.axis import Axis
-from hpcho.report.importance import importances
+from hpcho.report import importance
 
 X, Y = Axis("x", "linear", 0, 1), Axis("y", "linear", 0, 1)
 KIND = Axis("kind", "categorical", categories=("a", "b"))
@@ -15,6 +15,11 @@ def points(count, loss, seed=0):
     rng = random.Random(seed)
     params = [{"x": rng.random(), "y": rng.random(), "kind": rng.choice("ab")} for _ in range(count)]
     return [(p, loss(p)) for p in params]
+
+
+def importances(axes, data):
+    """The shares alone."""
+    return {name: share and share.value for name, share in importance.importances(axes, data).items()}
 
 
 def test_what_alone_decides_the_loss_explains_nearly_all_of_it():
@@ -59,3 +64,25 @@ def test_shares_lie_between_0_and_1_and_only_the_order_of_losses_counts(pairs):
     other = importances([X], [({"x": x}, float(loss) ** 3 - 5) for x, loss in pairs])["x"]
     assert one == other
     assert one is None or 0 <= one <= 1
+
+
+def test_the_confidence_interval_holds_the_share_and_narrows_with_more_trials():
+    def noisy(count):
+        rng = random.Random(5)
+        return importance.importances([X], points(count, lambda p: p["x"] + rng.random()))["x"]
+
+    few, many = noisy(40), noisy(2000)
+    assert all(0 <= share.low <= share.value <= share.high <= 1 for share in (few, many))
+    assert many.high - many.low < (few.high - few.low) / 3
+
+
+def test_nine_in_ten_confidence_intervals_hold_the_truth():
+    # x and noise of equal spread: x explains half of the variance, of the ranks a little less.
+    def noisy(count, seed):
+        rng = random.Random(-1 - seed)
+        return importance.importances([X], points(count, lambda p: p["x"] + rng.random(), seed))["x"]
+
+    truth = noisy(20_000, 0).value
+    assert truth == pytest.approx(0.5, abs=0.03)
+    held = [share.low <= truth <= share.high for share in (noisy(200, seed) for seed in range(1, 101))]
+    assert 80 <= sum(held) <= 98

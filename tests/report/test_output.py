@@ -41,7 +41,12 @@ def test_a_second_report_replaces_the_first_and_leaves_no_drafts(tmp_path):
 
 def test_formats_may_be_chosen(tmp_path):
     assert {path.suffix for path in rendered(tmp_path, [], formats=("png",))[2:]} == {".png"}
-    with pytest.raises(UsageError, match="figures cannot be written as gif; choose from svg, png"):
+    first, *others = rendered(tmp_path, made.sampled(12), formats=("pdf",))[2:]
+    assert first.read_bytes().startswith(b"%PDF")
+    assert {path.suffix for path in others} == {".pdf"}
+    assert len(rendered(tmp_path / "bare", [], formats=())) == 2
+    assert not (tmp_path / "bare" / "figures").exists()
+    with pytest.raises(UsageError, match="figures cannot be written as gif; choose from svg, png, pdf"):
         rendered(tmp_path, [], formats=("gif", "svg"))
 
 
@@ -75,7 +80,7 @@ def test_tables_do_without_numpy_and_matplotlib():
 @pytest.mark.slow
 def test_ten_thousand_trials_make_a_report_of_moderate_size(tmp_path):
     paths = rendered(tmp_path, made.sampled(10_000))
-    assert paths[0].stat().st_size < 8_000_000
+    assert paths[0].stat().st_size < 15_000_000
 
 
 @pytest.mark.slow
