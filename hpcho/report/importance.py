@@ -71,10 +71,11 @@ def _share(
         groups[group][i % FOLDS] = (count + 1, added + rank - middle, squares + (rank - middle) ** 2)
     value = _explained([_sum(parts) for parts in groups.values()], total)
     folds = min(FOLDS, len(active))
+    of_active = sum((rank - middle) ** 2 for _, rank in active) or 1.0
     without = []
     for fold in range(folds):
         rest = [_sum(parts[:fold] + parts[fold + 1 :]) for parts in groups.values()]
-        without.append(_explained(rest, total * (1 - 1 / folds)))
+        without.append(_explained(rest, total * sum(squares for _, _, squares in rest) / of_active))
     mean = sum(without) / folds
     error = math.sqrt((folds - 1) / folds * sum((x - mean) ** 2 for x in without))
     return Share(value, max(value - SURE * error, 0.0), min(value + SURE * error, 1.0))

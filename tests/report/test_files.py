@@ -36,7 +36,14 @@ def test_of_many_logs_the_best_trial_s_and_those_of_failures_are_kept(folders, m
     monkeypatch.setattr(files, "TOTAL", 60)
     for tid in range(6):
         logged(folders, tid, "x" * 20)
-    trials = [made.done(0, 0.5), made.done(1, 0.1), made.failed(2), made.done(3, 0.3), made.failed(4), made.done(5, 0.2)]
+    trials = [
+        made.done(0, 0.5),
+        made.done(1, 0.1),
+        made.failed(2),
+        made.done(3, 0.3),
+        made.failed(4),
+        made.done(5, 0.2),
+    ]
     assert list(folders.tails(rows(made.SPACE, trials))) == [1, 4, 2]
 
 

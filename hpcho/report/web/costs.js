@@ -54,18 +54,20 @@ function curves() {
 }
 
 function waste() {
-  const costs = data.gpus ? "GPU-hours" : "worker-hours";
-  const figure = view("runs", `${costs} lost, by cause`, "Time of attempts that came to nothing. Where an attempt's work was saved, its time is not lost.");
+  const costs = data.gpus ? "GPU" : "Worker";
+  const figure = view("runs", `${costs}-hours lost, by cause`, "Time of attempts that came to nothing. Where an attempt's work was saved, its time is not lost.");
   const lost = data.causes.filter(([, wasted]) => wasted > 0).sort((a, b) => a[1] - b[1]);
   if (!lost.length) return nothing(figure, "Nothing was lost.");
-  const hours = (s) => (s / 3600) * (data.gpus || 1);
+  const [unit, unitS] = unitOf(lost.reduce((most, [, s]) => Math.max(most, s), 0) * (data.gpus || 1));
+  const short = unit === "h" ? "hours" : unit;
+  const spentOn = (s) => (s / unitS) * (data.gpus || 1);
   const spent = data.timeline.end.reduce((sum, end, k) => sum + end - data.timeline.start[k], 0);
-  plot(figure, `${costs} lost: ${lost.map(([cause, s]) => `${cause} ${num(hours(s))}`).join(", ")}`, Math.max(120, 60 + 46 * lost.length), () => base({
+  plot(figure, `${costs}-${short} lost: ${lost.map(([cause, s]) => `${cause} ${num(spentOn(s))}`).join(", ")}`, Math.max(120, 60 + 46 * lost.length), () => base({
     grid: { left: 8, right: 110, top: 6, bottom: 40, containLabel: true },
-    xAxis: { ...axisBase(costs), type: "value", axisLabel: { ...axisBase("").axisLabel, formatter: num } },
+    xAxis: { ...axisBase(`${costs}-${short}`), type: "value", axisLabel: { ...axisBase("").axisLabel, formatter: num } },
     yAxis: { ...axisBase(""), type: "category", data: lost.map(([cause]) => cause), splitLine: { show: false }, axisLabel: { color: theme.ink } },
     tooltip: { show: false },
-    series: [{ type: "bar", barMaxWidth: 26, data: lost.map(([cause, s]) => ({ value: hours(s), itemStyle: { color: OUTCOMES[cause] } })),
+    series: [{ type: "bar", barMaxWidth: 26, data: lost.map(([cause, s]) => ({ value: spentOn(s), itemStyle: { color: OUTCOMES[cause] } })),
       label: { show: true, position: "right", color: theme.muted, fontSize: 11,
         formatter: (item) => `${num(item.value)} (${pct(spent ? lost[item.dataIndex][1] / spent : 0)}, ${lost[item.dataIndex][2]}×)` } }],
   }));

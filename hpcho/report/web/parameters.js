@@ -7,7 +7,7 @@ function importance() {
   const figure = view("parameters", "Importance", "Share of the variance of the losses' ranks that a parameter explains by itself; whiskers: 90 % confidence. Interactions are not seen.");
   const known = data.axes.filter((axis) => axis.share);
   if (!known.length) return nothing(figure, tooFew() || "This needs 10 successful trials whose losses differ, and parameters that vary.");
-  const bars = known.slice(0, 25).reverse();
+  const bars = known.slice(0, 15).reverse();
   if (known.length > bars.length) figure.noteLine.append(` The first ${bars.length} of ${known.length} are shown.`);
   const label = `Importance: ${known.slice(0, 5).map((axis) => `${axis.name} ${pct(axis.share[0])}`).join(", ")}`;
   plot(figure, label, Math.max(Math.min(340, 60 + 40 * bars.length), 46 + 23 * bars.length), () => base({

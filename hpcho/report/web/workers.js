@@ -17,8 +17,9 @@ function workers() {
     busy[w] += line.end[k] - line.start[k];
     if (!["ok", "rejected", "running"].includes(line.outcome[k]) && !line.saved[k]) lost += line.end[k] - line.start[k];
   });
-  const there = to.reduce((sum, end, w) => sum + end - from[w], 0) || 1;
   const worked = busy.reduce((sum, b) => sum + b, 0);
+  // Clocks that were set back make attempts overlap.
+  const there = Math.max(to.reduce((sum, end, w) => sum + end - from[w], 0), worked) || 1;
   figure.noteLine.append(`${line.workers.length} ${line.workers.length === 1 ? "worker" : "workers"}: ${pct(Math.max(worked - lost, 0) / there)} of their time useful, ` +
     `${pct(lost / there)} lost, ${pct(Math.max(1 - worked / there, 0))} idle (the band between attempts).`);
   const order = line.workers.map((_, w) => w).sort((a, b) => from[a] - from[b]);
