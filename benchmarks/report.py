@@ -1,8 +1,8 @@
 """What the report costs: seconds to write it, the page's size, and the time until it can be used in a browser.
 
 The trials are made up: a network's parameters, learning curves, failures of several causes, and idle workers. The time
-to interactive is headless Chromium's, from the start of the navigation until the page's own script has run, what is above
-the fold is painted and the browser answers again; the median of several starts.
+to interactive is headless Chromium's, from the start of the navigation until the page's own script has run, what is
+above the fold is painted and the browser answers again; the median of several starts.
 """
 
 from __future__ import annotations

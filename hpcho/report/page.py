@@ -107,7 +107,8 @@ def _best(summary: Summary) -> str:
     copied = json.dumps(best.params, ensure_ascii=False, default=str)
     return (
         f'<div class="head"><h2>Best trial</h2><button class="copy" data-copy="{_text(copied)}">Copy params</button>'
-        f'</div><p>#{best.tid} · loss <strong>{_text(best.loss)}</strong>{_text(took)}</p><dl tabindex="0">{params}</dl>'
+        f"</div><p>#{best.tid} · loss <strong>{_text(best.loss)}</strong>{_text(took)}</p>"
+        f'<dl tabindex="0">{params}</dl>'
     )
 
 

@@ -71,6 +71,7 @@ def test_every_view_is_drawn_when_it_is_scrolled_to(whole, opened):
         "Loss against each parameter",
         "Parallel coordinates",
         "Learning curves",
+        "Distribution of the losses",
         "GPU-hours lost, by cause",
         "Workers",
     ]

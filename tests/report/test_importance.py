@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hpcho.report.axis import Axis
 from hpcho.report import importance
+from hpcho.report.axis import Axis
 
 X, Y = Axis("x", "linear", 0, 1), Axis("y", "linear", 0, 1)
 KIND = Axis("kind", "categorical", categories=("a", "b"))

@@ -5,7 +5,8 @@ const { trials, params } = data;
 const count = trials.tid.length;
 const usable = [];
 for (let i = 0; i < count; i++) if (trials.loss[i] !== null) usable.push(i);
-const byLoss = [...usable].sort((a, b) => trials.loss[a] - trials.loss[b] || a - b);
+Object.freeze(usable);
+const byLoss = Object.freeze([...usable].sort((a, b) => trials.loss[a] - trials.loss[b] || a - b));
 const columns = new Map(params.map((column) => [column.name, column]));
 
 // An element; children are elements or text, and text is never read as HTML.

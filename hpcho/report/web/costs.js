@@ -53,12 +53,31 @@ function curves() {
   }, (chart) => chart.on("click", (item) => openTrial(told[item.seriesIndex].trial)));
 }
 
+// How good the search is as a whole: the share of trials that reach a loss.
+function distribution() {
+  const figure = view("runs", "Distribution of the losses", "The share of the successful trials that reach a loss or a better one.");
+  if (!usable.length) return nothing(figure, "No trial has succeeded yet.");
+  const every = Math.ceil(byLoss.length / 1500);
+  plot(figure, "The share of trials that reach a loss", 290, () => {
+    const y = axisBase("");
+    const points = byLoss.map((i, k) => ({ value: [clamped(trials.loss[i]), (k + 1) / byLoss.length], i })).filter((_, k) => k % every === 0 || k === byLoss.length - 1);
+    return base({
+      grid: { left: 58, right: 14, top: 26, bottom: 42 },
+      xAxis: { ...lossAxis(), name: "loss", splitLine: { show: false } },
+      yAxis: { ...y, type: "value", min: 0, max: 1, axisLabel: { ...y.axisLabel, formatter: pct } },
+      series: [{ type: "line", step: "end", data: points, symbol: "circle", symbolSize: 4, showSymbol: points.length < 60, itemStyle: { color: theme.main },
+        lineStyle: { color: theme.main, width: 2 }, areaStyle: { color: theme.main, opacity: 0.12 } }],
+    });
+  }, opens);
+}
+
 function waste() {
   const costs = data.gpus ? "GPU" : "Worker";
-  const figure = view("runs", `${costs}-hours lost, by cause`, "Time of attempts that came to nothing. Where an attempt's work was saved, its time is not lost.");
+  const figure = view("runs", `${costs}-hours lost, by cause`, "Time of attempts that came to nothing. Where an attempt's work was saved, its time is not lost.", { broad: true });
   const lost = data.causes.filter(([, wasted]) => wasted > 0).sort((a, b) => a[1] - b[1]);
   if (!lost.length) return nothing(figure, "Nothing was lost.");
-  const [unit, unitS] = unitOf(lost.reduce((most, [, s]) => Math.max(most, s), 0) * (data.gpus || 1));
+  const most = lost.reduce((before, [, s]) => Math.max(before, s), 0) * (data.gpus || 1);
+  const [unit, unitS] = most > 360 ? ["h", 3600] : unitOf(most);
   const short = unit === "h" ? "hours" : unit;
   const spentOn = (s) => (s / unitS) * (data.gpus || 1);
   const spent = data.timeline.end.reduce((sum, end, k) => sum + end - data.timeline.start[k], 0);

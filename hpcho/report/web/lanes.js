@@ -9,7 +9,7 @@ function lanes() {
   const axes = [...data.axes.slice(0, LANES), data.loss];
   if (data.axes.length > LANES) figure.noteLine.append(` The ${LANES} most important of ${data.axes.length} parameters are shown.`);
   // The best are drawn last, above the others.
-  const chosen = sample(byLoss, LINES).reverse();
+  const chosen = [...sample(byLoss, LINES)].reverse();
   const isPartly = axes.some((axis) => axis !== data.loss && chosen.some((i) => spread(axis, i) === null));
   const scroll = el("div", { class: "scroll", tabindex: "0", role: "group", "aria-label": "Parallel coordinates" });
   figure.append(scroll);

@@ -26,6 +26,7 @@ durations();
 slices();
 lanes();
 curves();
+distribution();
 waste();
 workers();
 
