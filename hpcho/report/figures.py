@@ -127,21 +127,22 @@ def _best_so_far(ax: Axes, summary: Summary, steps: Sequence[Step], x: Axis, val
 
 @drawing
 def importance(summary: Summary) -> Figure:
-    """Bars: the share of the differences in loss that each parameter explains by itself."""
+    """Bars: the share of the differences in loss that each parameter explains by itself; whiskers: how sure that is."""
     title = "Importance of the parameters"
-    known = [(axis, share) for axis in summary.ranked_axes if (share := summary.importance[axis.name]) is not None]
+    known = [(axis, share) for axis in summary.ranked_axes if (share := summary.shares[axis.name]) is not None]
     bars = known[:BARS]
     if not bars:
         return empty(title, summary, f"This needs {LEAST} successful trials whose losses differ.")
     left_out = len(summary.axes) - len(bars)
-    small = "share of the variance of the losses' ranks that a parameter explains by itself"
+    small = "share of the variance of the losses' ranks that a parameter explains by itself, with 90 % confidence"
     height = HEAD + 0.4 + 0.27 * len(bars)
     figure = blank(WIDTH, height, title, small + (f" · {left_out} parameters are not shown" if left_out else ""))
     ax = figure.add_axes((0.32, 0.34 / height, 0.6, 1 - (HEAD + 0.34) / height))
-    ax.barh(range(len(bars)), [share for _, share in bars], height=0.62, color=MAIN)
+    ax.barh(range(len(bars)), [share.value for _, share in bars], height=0.62, color=MAIN)
+    ax.hlines(range(len(bars)), [share.low for _, share in bars], [share.high for _, share in bars], color=INK, lw=1)
     for i, (_, share) in enumerate(bars):
-        ax.text(share + 0.012, i, f"{share:.0%}", va="center", size=8, color=MUTED)
-    most = max(max(share for _, share in bars) * 1.15, 0.1)
+        ax.text(share.high + 0.012, i, f"{share.value:.0%}", va="center", size=8, color=MUTED)
+    most = max(max(share.high for _, share in bars) * 1.15, 0.1)
     ticks = Axis("", "linear", 0.0, min(most, 1.0) * 100).ticks(4)
     ax.set_xticks([float(tick.text) / 100 for tick in ticks], [f"{tick.text}%" for tick in ticks])
     ax.set_yticks(range(len(bars)), [short(axis.name, 26) for axis, _ in bars], color=INK)

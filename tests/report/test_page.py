@@ -3,6 +3,7 @@ import json
 import re
 from base64 import b64encode
 from html.parser import HTMLParser
+from importlib import resources
 
 import pytest
 import report_trials as made
@@ -130,3 +131,10 @@ def test_the_best_params_can_be_copied_whole():
 def test_a_page_opens_itself_again_only_if_asked():
     assert '<html lang="en" data-reload="">' in page_of([])
     assert '<html lang="en" data-reload="5">' in page_of([], reload_s=5.0)
+
+
+def test_the_library_inside_is_the_one_that_its_licence_and_notes_speak_of():
+    vendor = resources.files("hpcho.report") / "vendor"
+    digest = hashlib.sha256((vendor / "echarts.min.js").read_bytes()).hexdigest()
+    assert digest in (vendor / "README.md").read_text(encoding="utf-8")
+    assert "Apache License" in (vendor / "echarts.LICENSE").read_text(encoding="utf-8")
