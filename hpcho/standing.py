@@ -19,13 +19,10 @@ if TYPE_CHECKING:
     from hpcho.space import Space
     from hpcho.store import TrialStore
 
-__all__ = ["FINAL_STATES", "Ledger", "Standing", "read"]
+__all__ = ["Ledger", "Standing", "read"]
 
 RATE_WINDOW = 200
 """The rate is taken over the last so many finished trials."""
-
-FINAL_STATES = ("finished", "stopped", "failed")
-"""There a run has ended; it may be resumed."""
 
 
 class Ledger:
@@ -167,6 +164,19 @@ class Standing:
     """So many of them had saved work to go on from."""
     end: dict[str, Any] | None = None
     notice: str | None = None
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the run is over; it may be resumed."""
+        return self.state in {"finished", "stopped", "failed"}
+
+    @property
+    def went(self) -> str | None:
+        """The state and what the run said of it, in a line; None for trials of which no run is known."""
+        message = (self.end or {}).get("message") if self.has_ended else self.notice
+        if message:
+            return f"{self.state}: {message}"
+        return None if self.state == "idle" else self.state
 
     def to_json(self) -> dict[str, Any]:
         """The document of ``hpcho status --json``."""

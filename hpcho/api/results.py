@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hpcho.api import display, frames
+from hpcho.jobdir import JobDir
 from hpcho.opening import open_trials
 from hpcho.report import best, param_names, render, rows
 from hpcho.standing import read
@@ -82,8 +83,16 @@ class Results:
         ``axes``: the two parameters of the 3D figure. Raises UsageError where it cannot be written.
         """
         folder = self.path / "report" if out is None else Path(out)
-        elapsed_s = self.standing.elapsed_s
-        return render(self.experiment, self._space, self._trials, folder, elapsed_s=elapsed_s, axes=axes)[0]
+        return render(
+            self.experiment,
+            self._space,
+            self._trials,
+            folder,
+            elapsed_s=self.standing.elapsed_s,
+            axes=axes,
+            jobdir=JobDir(self.path),
+            went=self.standing.went,
+        )[0]
 
     def _repr_html_(self) -> str:
         """What a notebook shows."""

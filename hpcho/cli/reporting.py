@@ -12,9 +12,7 @@ from hpcho.cli.output import say, warn
 from hpcho.opening import Run, open_trials
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from hpcho.trial import Trial
+    from hpcho.standing import Ledger, Standing
 
 __all__ = ["report"]
 
@@ -46,15 +44,19 @@ def report(
 
     report.html opens offline, in any browser; the figures, drawn for papers, lie beside it.
     """
+    from hpcho.standing import Ledger  # noqa: PLC0415 - `hpcho --help` does without
+
     with open_trials(experiment, exp_key, password_file) as run:
         formats = tuple(dict.fromkeys(part.strip() for part in figures.split(",") if part.strip()))
         order = _Order(run, out or run.jobdir.report, axes, formats)
-        if not watch:
-            page = order.render(run.store.changes()[1])
-            say(f"wrote {page}")
-            _open(page, wanted=open_page)
+        if watch:
+            _watch(order, open_page=open_page)
             return
-        _watch(order, open_page=open_page)
+        ledger = Ledger()
+        ledger.apply(run.store.changes()[1])
+        page = order.render(ledger)
+    say(f"wrote {page}")
+    _open(page, wanted=open_page)
 
 
 @dataclass(frozen=True)
@@ -66,19 +68,27 @@ class _Order:
     axes: tuple[str, str] | None
     formats: tuple[str, ...]
 
-    def render(self, trials: "Sequence[Trial]", *, reload_s: float | None = None, figures: bool = True) -> Path:
+    def standing(self, ledger: "Ledger") -> "Standing":
+        """How the run stands now."""
+        from hpcho.standing import read  # noqa: PLC0415 - `hpcho --help` does without
+
+        return read(self.run.experiment.name, self.run.space, self.run.store, ledger)
+
+    def render(self, ledger: "Ledger", *, reload_s: float | None = None, figures: bool = True) -> Path:
         """Write it; the page's path."""
         from hpcho.report import render  # noqa: PLC0415 - `hpcho --help` does without
 
+        now = self.standing(ledger)
         page, *_ = render(
             self.run.experiment,
             self.run.space,
-            trials,
+            ledger.trials,
             self.out,
-            elapsed_s=float((self.run.store.get("clock") or {}).get("elapsed_s", 0.0)),
+            elapsed_s=now.elapsed_s,
             axes=self.axes,
             formats=self.formats if figures else (),
             jobdir=self.run.jobdir,
+            went=now.went,
             reload_s=reload_s,
         )
         return page
@@ -86,29 +96,29 @@ class _Order:
 
 def _watch(order: _Order, *, open_page: bool) -> None:
     """Until the run has ended. Figures take seconds, so they are drawn at the end."""
-    from hpcho import standing  # noqa: PLC0415 - `hpcho --help` does without
-    from hpcho.report import check_formats  # noqa: PLC0415 - as above
+    from hpcho.report import check_formats  # noqa: PLC0415 - `hpcho --help` does without
+    from hpcho.standing import Ledger  # noqa: PLC0415 - as above
 
     check_formats(order.formats)
-    run, ledger, cursor, page = order.run, standing.Ledger(), None, None
+    run, ledger, cursor, page = order.run, Ledger(), None, None
     try:
         while True:
             cursor, changed = run.store.changes(cursor)
             ledger.apply(changed)
             ledger.forget(run.store.unreadable)
-            if standing.read(run.experiment.name, run.space, run.store, ledger).state in standing.FINAL_STATES:
+            if order.standing(ledger).has_ended:
                 break
             if changed or page is None:
-                is_first, page = page is None, order.render(ledger.trials, reload_s=WATCH_S, figures=False)
+                is_first, page = page is None, order.render(ledger, reload_s=WATCH_S, figures=False)
                 if is_first:
                     say(f"wrote {page}, and write it again as trials end; Ctrl-C ends that")
                     _open(page, wanted=open_page)
             time.sleep(WATCH_S)
     except KeyboardInterrupt:
         # What is left opens itself no more.
-        order.render(ledger.trials, figures=False)
+        order.render(ledger, figures=False)
         raise
-    written = order.render(ledger.trials)
+    written = order.render(ledger)
     say(f"wrote {written}: the run has ended")
     _open(written, wanted=open_page and page is None)
 

@@ -11,7 +11,7 @@ from hpcho.cli.progress import headline, is_drawable
 from hpcho.cli.standing_text import standing_text
 from hpcho.errors import StoreError, StoreLost
 from hpcho.opening import open_run
-from hpcho.standing import FINAL_STATES, Ledger, read
+from hpcho.standing import Ledger, read
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -45,7 +45,7 @@ def watch(path: Path) -> None:
                         now = read(run.experiment.name, run.space, run.store, ledger)
                         seen = True
                         shown.show(now, budget)
-                        if now.state in FINAL_STATES:
+                        if now.has_ended:
                             return
                         time.sleep(WATCH_S)
             except StoreError as error:
@@ -109,7 +109,7 @@ class _Lines:
         if self._is_away:
             say("the store is there again")
             self._is_away = False
-        if now.state in FINAL_STATES:
+        if now.has_ended:
             say(standing_text(now, budget))
         elif (count := str((now.trials, now.best, now.notice))) != self._told or self._is_due():
             self._told, self._told_at = count, time.monotonic()

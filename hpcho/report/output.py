@@ -41,15 +41,16 @@ def render(
     axes: tuple[str, str] | None = None,
     formats: Sequence[str] = USUAL,
     jobdir: JobDir | None = None,
+    went: str | None = None,
     reload_s: float | None = None,
 ) -> list[Path]:
     """Write report.html, trials.csv and figures/ into the folder ``out``; returns the files, the page first.
 
     Works on any trials, also half-way through a run; earlier files are replaced. ``elapsed_s``: how long controllers
     have run; ``axes``: the two parameters of the figures of two; ``formats``: the figures' (none: none are drawn). With
-    ``jobdir`` the page shows the ends of the trials' logs and links their attachments. ``reload_s``: the page opens
-    itself again after so many seconds. Raises UsageError for axes or formats that there are not, and where ``out``
-    cannot be written.
+    ``jobdir`` the page shows the ends of the trials' logs and links their attachments. ``went`` says in words how the
+    run stands; ``reload_s``: the page opens itself again after so many seconds. Raises UsageError for axes or formats
+    that there are not, and where ``out`` cannot be written.
     """
     check_formats(formats)
     summary = summarise(experiment, space, trials, elapsed_s=elapsed_s, made_at=time.time())
@@ -59,7 +60,9 @@ def render(
     ordered = sorted(trials, key=lambda trial: trial.tid)
     data = island(summary, ordered, folders, axes)
     files = {
-        out / "report.html": page(summary, data, reload_s=reload_s).encode("utf-8", errors="backslashreplace"),
+        out / "report.html": page(summary, data, went=went, reload_s=reload_s).encode(
+            "utf-8", errors="backslashreplace"
+        ),
         out / "trials.csv": _csv(space, summary),
     }
     for form in formats:

@@ -32,8 +32,12 @@ SCRIPTS = ("base", "plots", "history", "parameters", "lanes", "turning", "costs"
 LIBRARY = "echarts.min.js"
 
 
-def page(summary: Summary, data: str, *, reload_s: float | None = None) -> str:
-    """The whole HTML file. ``data`` is the ``island``; ``reload_s``: the page opens itself again after so long."""
+def page(summary: Summary, data: str, *, went: str | None = None, reload_s: float | None = None) -> str:
+    """The whole HTML file.
+
+    ``data`` is the ``island``; ``went``: how the run stands, in words; ``reload_s``: the page opens itself again after
+    so many seconds.
+    """
     parts = resources.files("hpcho.report")
     web = parts / "web"
     style = (web / "page.css").read_text(encoding="utf-8")
@@ -52,6 +56,7 @@ def page(summary: Summary, data: str, *, reload_s: float | None = None) -> str:
         title=_text(f"{summary.name}: report"),
         name=_text(summary.name),
         subtitle=_text(_subtitle(summary)),
+        went=f'<p id="went">{_text(went)}</p>' if went else "",
         cards=_cards(summary),
         best=_best(summary),
         failures=_failures(summary),

@@ -222,6 +222,7 @@ def test_a_report_that_is_watched_is_written_until_the_run_ends(run, monkeypatch
     reporting.report(str(run.yaml), watch=True)
     first, second = seen
     assert 'data-reload="5"' in first
+    assert "finished: enough" in page.read_text(encoding="utf-8")
     assert "a late one" in second
     assert 'data-reload=""' in page.read_text(encoding="utf-8")
     assert (run.jobdir.report / "figures" / "progress.svg").exists()

@@ -33,7 +33,7 @@ function lanes() {
     series: [{ type: "parallel", smooth: false, progressive: 0, inactiveOpacity: 0.03, activeOpacity: 0.9, lineStyle: { width: 1, opacity: 0.4 },
       data: chosen.map((i) => ({ i, lineStyle: i === data.best ? { color: "#e69f00", width: 3, opacity: 1 } : { color: colour(lossAt(i)) },
         value: axes.map((axis) => (axis === data.loss ? lossAt(i) : crossing(axis, i))) })) }],
-  }));
+  }), opens);
   drawn.box.style.minWidth = `${axes.length * 84}px`;
 }
 function crossing(axis, i) {
