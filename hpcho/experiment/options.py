@@ -30,6 +30,7 @@ POSITIVE: Rule = (_is_positive, "a number greater than 0")
 MEAN: Rule = (_is_mean, "a number, 1 or more")
 
 SAMPLER_OPTIONS: Mapping[str, Mapping[str, Rule]] = {
+    "auto": {},
     "tpe": {"n_startup_jobs": COUNT, "n_EI_candidates": COUNT, "gamma": POSITIVE, "prior_weight": POSITIVE},
     "anneal": {"avg_best_idx": MEAN, "shrink_coef": POSITIVE},
     "random": {},

@@ -88,7 +88,7 @@ class SamplerSpec(Model):
 
     like: ClassVar[str] = "{name: tpe, seed: 42}"
 
-    name: Literal["tpe", "anneal", "random", "atpe"] = "tpe"
+    name: Literal["auto", "tpe", "anneal", "random", "atpe"] = "auto"
     seed: Count | None = None
     options: dict[str, Any] = Field(default_factory=dict, description="further keys beside name and seed land here")
 
@@ -106,14 +106,14 @@ class SamplerSpec(Model):
 
     @classmethod
     def is_later(cls, key: str, value: Any) -> bool:
-        """hpcho's own sampler, and Optuna's."""
-        return key == "name" and isinstance(value, str) and (value == "auto" or value.startswith("optuna:"))
+        """Optuna's samplers."""
+        return key == "name" and isinstance(value, str) and value.startswith("optuna:")
 
     @classmethod
     def flaws(cls, data: Mapping[str, Any]) -> Iterator[Flaw]:
         """Options that the sampler does not have, and their values."""
         if isinstance(data.get("options"), Mapping):
-            yield from option_flaws(data.get("name", "tpe"), data["options"])
+            yield from option_flaws(data.get("name", "auto"), data["options"])
 
 
 class Budget(Model):

@@ -21,6 +21,10 @@ def build(spec: SamplerSpec, space: Space) -> Sampler:
 
     Cheap but for atpe, whose models are loaded at once: hyperopt is imported at the first suggestion.
     """
+    if spec.name == "auto":
+        from hpcho.samplers.auto import AutoSampler  # noqa: PLC0415 - `hpcho --help` does without numpy
+
+        return AutoSampler(space)
     if spec.name == "random":
         return RandomSampler(space)
     if spec.name == "atpe":

@@ -76,6 +76,7 @@ class Space:
         self._parts = tuple(parts)
         self.parameters = tuple(parameter for parameter, _ in parts)
         leaves = [leaf for _, leaves in parts for leaf in leaves]
+        self.leaves = tuple(leaves)
         self.labels = tuple(leaf.label for leaf in leaves)
         self._decoders = [(p.name, p.label, _conversion(p), p) for p in self.parameters]
         self._parents = {leaf.label: leaf.parent for leaf in leaves}
