@@ -6,13 +6,15 @@ import heapq
 import itertools
 import random
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from hpcho import space as spaces
 from hpcho.experiment.schema import SamplerSpec
 from hpcho.trial import Result, Trial, TrialState
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 SPREAD = 0.5
 """Standard deviation of the logarithm of a trial's duration."""
@@ -20,7 +22,7 @@ SPREAD = 0.5
 
 @dataclass(frozen=True)
 class Search:
-    """One search: the best loss of its trials, and the milliseconds that it spent on suggestions, by trial."""
+    """The best loss of a search, and the milliseconds that a suggestion took."""
 
     best: float
     ms: float
@@ -69,6 +71,7 @@ class Ours:
         self._clock = itertools.count(1).__next__
 
     def ask(self, n: int) -> list[tuple[int, dict[str, Any]]]:
+        """See Contender."""
         points = self._sampler.suggest(self._trials, n, self._seed)
         first = len(self._trials)
         self._trials += [
@@ -77,7 +80,10 @@ class Ours:
         return [(first + i, self._space.decode(vals)) for i, vals in enumerate(points)]
 
     def tell(self, key: int, loss: float) -> None:
-        self._trials[key] = replace(self._trials[key], state=TrialState.DONE, version=2, result=Result(loss), finished_at=self._clock())
+        """See Contender."""
+        self._trials[key] = replace(
+            self._trials[key], state=TrialState.DONE, version=2, result=Result(loss), finished_at=self._clock()
+        )
 
 
 class Optunas:
@@ -92,6 +98,7 @@ class Optunas:
         self._trials: dict[int, Any] = {}
 
     def ask(self, n: int) -> list[tuple[int, dict[str, Any]]]:
+        """See Contender."""
         asked = []
         for _ in range(n):
             trial = self._study.ask()
@@ -100,6 +107,7 @@ class Optunas:
         return asked
 
     def tell(self, key: int, loss: float) -> None:
+        """See Contender."""
         self._study.tell(self._trials.pop(key), loss)
 
     def _params(self, trial: Any) -> dict[str, Any]:

@@ -95,9 +95,9 @@ def median(space: dict[str, Any], objective: Callable[[Params], float], points: 
 
 def branin(x: np.ndarray) -> float:
     a, b = 15 * x[0] - 5, 15 * x[1]
-    return (b - 5.1 / (4 * math.pi**2) * a**2 + 5 / math.pi * a - 6) ** 2 + 10 * (1 - 1 / 8 / math.pi) * math.cos(
-        a
-    ) + 10
+    return (
+        (b - 5.1 / (4 * math.pi**2) * a**2 + 5 / math.pi * a - 6) ** 2 + 10 * (1 - 1 / 8 / math.pi) * math.cos(a) + 10
+    )
 
 
 HARTMANN = {
@@ -129,9 +129,7 @@ def sphere(z: np.ndarray) -> float:
 def levy(z: np.ndarray) -> float:
     w = 1 + z / 4
     middle = ((w[:-1] - 1) ** 2 * (1 + 10 * np.sin(np.pi * w[:-1] + 1) ** 2)).sum()
-    return float(
-        np.sin(np.pi * w[0]) ** 2 + middle + (w[-1] - 1) ** 2 * (1 + np.sin(2 * np.pi * w[-1]) ** 2)
-    )
+    return float(np.sin(np.pi * w[0]) ** 2 + middle + (w[-1] - 1) ** 2 * (1 + np.sin(2 * np.pi * w[-1]) ** 2))
 
 
 def rastrigin(z: np.ndarray) -> float:
@@ -162,9 +160,7 @@ def in_cube(function: Callable[[np.ndarray], float], size: int, best: float) -> 
     return space, objective, best, median(space, objective)
 
 
-def moved(
-    function: Callable[[np.ndarray], float], size: int, width: float, *, rotate: bool, seed: int = 0
-) -> Task:
+def moved(function: Callable[[np.ndarray], float], size: int, width: float, *, rotate: bool, seed: int = 0) -> Task:
     """A function whose optimum, 0 at 0, lies somewhere else in a cube ``width`` wide, on axes that may be turned."""
     rng = np.random.default_rng([seed, size])
     optimum = rng.uniform(0.15, 0.85, size)

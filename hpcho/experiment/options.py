@@ -50,7 +50,9 @@ def option_flaws(sampler: Any, options: Mapping[Any, Any]) -> Iterator[Flaw]:
     for key, value in options.items():
         if key not in rules:
             known = ["seed", *rules]
-            hint = meant(key, ["name", *known]) or f"; beside name there may be {listed(known, 'and')}"
+            owners = [name for name, others in SAMPLER_OPTIONS.items() if key in others]
+            hint = f"; it is one of {owners[0]}: write `name: {owners[0]}`" if owners else ""
+            hint = hint or meant(key, ["name", *known]) or f"; beside name there may be {listed(known, 'and')}"
             yield Flaw((key,), f"unknown option {shown(key)}{f' of {sampler}' if is_known else ''}{hint}", at_key=True)
             continue
         is_right, words = rules[key]

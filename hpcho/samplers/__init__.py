@@ -1,4 +1,4 @@
-"""Proposes points: hyperopt's own samplers behind one pure interface."""
+"""Proposes points: hpcho's own sampler and hyperopt's behind one pure interface."""
 
 from hpcho.samplers.base import Sampler
 from hpcho.samplers.catalogue import build, check_workers

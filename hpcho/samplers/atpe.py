@@ -112,7 +112,7 @@ def _describe(label: str, node: Any) -> dict[str, Any]:
     arguments = {name: argument.obj for name, argument in node.arg.items() if isinstance(argument, Literal)}
     if node.name == "categorical":
         raise UsageError(
-            f"sampler atpe knows no pchoice, which {label!r} uses. Write a plain choice, or take sampler tpe."
+            f"sampler atpe knows no pchoice, which {label!r} uses. Write a plain choice, or take sampler auto."
         )
     if node.name == "randint":
         low, high = arguments["low"], arguments.get("high")

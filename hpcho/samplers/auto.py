@@ -1,31 +1,77 @@
-"""hpcho's own sampler."""
+"""hpcho's own sampler: Bayesian optimisation with a Gaussian process over mixed and conditional spaces.
+
+Where its parts come from:
+
+- Gaussian processes with a length for each parameter, Matern's kernel, fitted by the marginal likelihood: Rasmussen and
+  Williams, Gaussian Processes for Machine Learning, 2006; Snoek, Larochelle and Adams, NeurIPS 2012. Prior lengths that
+  grow with the root of the number of parameters: Hvarfner, Hellsten and Nardi, ICML 2024.
+- Expected improvement: Jones, Schonlau and Welch, Journal of Global Optimization 13, 1998; in logarithms: Ament and
+  others, NeurIPS 2023. Lower confidence bounds with a random width: Srinivas and others, ICML 2010; Berk and others,
+  "Randomised Gaussian process upper confidence bound", IJCAI 2021.
+- Pending trials that count as having the loss expected of them: Ginsbourger, Le Riche and Carraro, "Kriging is
+  well-suited to parallelize optimization", 2010.
+- Candidates around the best points, of which some parameters move: Regis and Shoemaker, Engineering Optimization 45,
+  2013. Losses brought to a scale on which bad ones are compressed: Cowen-Rivers and others (HEBO), JAIR 74, 2022.
+- Scrambled Halton points: Halton 1960; random digit permutations: Owen, "A randomized Halton algorithm in R", 2017.
+"""
 
 from __future__ import annotations
 
-import os
+import logging
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from hpcho.samplers.candidates import around, halton
 from hpcho.samplers.coordinates import Coordinates
 from hpcho.samplers.history import next_tid, seed_for
 from hpcho.samplers.memory import Kind, Memory
-from hpcho.samplers.process import Posterior, Scales, fit
+from hpcho.samplers.process import Posterior, Scales, fit, log_improvement, standardised
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from hpcho.space import Space
     from hpcho.trial import Trial, Vals
 
 __all__ = ["AutoSampler"]
 
-K = dict(tr="mix", acq="ei", start=0, glob=100, loc=200, data=128, fitmax=96, grow=1.15)
-K.update({k: (type(K[k])(v)) for k, v in (kv.split("=") for kv in os.environ.get("K", "").split(",") if kv)})
+log = logging.getLogger(__name__)
+
+START = (4, 8)
+"""So many trials at least and at most come before the model: one for each parameter between."""
+MODELLED, FITTED = 100, 80
+"""So many trials the model takes into account, and so many its scales are fitted to: the best, and the latest."""
+BAD, PENDING = 32, 200
+"""So many failed and so many pending ones, the latest."""
+REFIT = 1.2
+"""Scales are fitted anew when there are so many times as many losses."""
+ENUMERATED = 4096
+"""Spaces with no more points than this are looked at as a whole."""
+ELITE, ANYWHERE, NEAR, NEARER = 5, 64, 128, 48
+"""Points to look around, and candidates: of the prior, around the elite, and in each refinement of the best four."""
+REFINEMENTS = (0.1, 0.03, 0.01)
+LEAST_WIDTH = 0.1
+"""A bound narrower than this, in deviations, would send several workers to the same place."""
+SAME = 1e-9
+"""Coordinates nearer than this are the same."""
+MODEL_NEEDS = 4
+"""Losses without which there is nothing to fit."""
+
+Model = tuple[Posterior, np.ndarray]
+"""What is known, and the rows with the smallest losses, best first."""
 
 
 class AutoSampler:
+    """A few scrambled quasi-random points, then the points that a Gaussian process of the losses holds most promising.
+
+    Each suggestion knows the finished trials, those that failed (a bad loss, unless the infrastructure was the cause),
+    and the pending ones, those suggested before it at once with it included. Half of the suggestions maximise the
+    expected improvement, half a confidence bound of random width, by the toss of a coin that is the trial's own. No
+    point is suggested twice before all are used up. The cost has a bound, since the model sees so many trials only.
+    """
+
     name = "auto"
     uses_history = True
     max_workers: int | None = None
@@ -33,168 +79,156 @@ class AutoSampler:
     def __init__(self, space: Space) -> None:
         self._space = space
         self._fitted: tuple[bytes, Scales] | None = None
+        self._has_warned = False
+
+    def suggest(self, trials: Sequence[Trial], n: int, seed: int) -> list[Vals]:
+        """``n`` points after ``trials``; the i-th depends on the trials, ``seed`` and the trial id it will get."""
+        memory, at, first = self._memory, self._at, next_tid(trials)
+        memory.update(trials)
+        pending = memory.rows[memory.kinds == Kind.PENDING]
+        points: list[Vals] = []
+        for tid in range(first, first + n):
+            row = self._next(tid, seed, pending)
+            pending = np.concatenate([pending, row[None]])
+            points.append(at.vals(row))
+        return points
 
     @cached_property
-    def _at(self):
+    def _at(self) -> Coordinates:
         return Coordinates(self._space)
 
     @cached_property
-    def _memory(self):
+    def _memory(self) -> Memory:
         return Memory(self._at)
 
-    def suggest(self, trials: Sequence[Trial], n: int, seed: int) -> list[Vals]:
-        memory = self._memory
-        memory.update(trials)
-        first = next_tid(trials)
+    @cached_property
+    def _every(self) -> np.ndarray | None:
+        """All points, where they are few."""
+        return self._at.every() if self._at.count() <= ENUMERATED else None
+
+    def _next(self, tid: int, seed: int, pending: np.ndarray) -> np.ndarray:
+        rng = np.random.default_rng(seed_for(seed, tid))
+        free = self._free(pending)
+        known = np.isin(self._memory.kinds, (Kind.LOSS, Kind.BAD)).sum()
+        if known < min(max(self._at.size, START[0]), START[1]) or not (self._memory.kinds == Kind.LOSS).any():
+            return self._start(tid, seed, rng, free, pending)
+        posterior, best = self._model(pending)
+        score = self._score(rng, posterior, best, pending)
+        if free is not None:
+            return np.asarray(free[np.argmax(score(free))])
+        return self._search(rng, score, best[:ELITE], pending)
+
+    def _free(self, pending: np.ndarray) -> np.ndarray | None:
+        """The points that nobody has tried, where all can be listed; all of them once they are used up."""
+        every = self._every
+        if every is None:
+            return None
+        free = ~np.isin(_keys(every), _keys(np.concatenate([self._memory.rows, pending])))
+        if free.any():
+            return np.asarray(every[free])
+        if not self._has_warned:
+            self._has_warned = True
+            log.warning("every point of the space (%d) has been tried: from now on they repeat", len(every))
+        return every
+
+    def _is_taken(self, row: np.ndarray, pending: np.ndarray) -> bool:
+        return _is_among(row, self._memory.rows) or _is_among(row, pending)
+
+    def _start(
+        self, tid: int, seed: int, rng: np.random.Generator, free: np.ndarray | None, pending: np.ndarray
+    ) -> np.ndarray:
+        """A quasi-random point; where it is taken, a random one."""
         at = self._at
+        row = at.settled(at.drawn(halton(tid, at.size, seed)[None]))[0]
+        if not self._is_taken(row, pending):
+            return np.asarray(row)
+        pool = at.settled(at.drawn(rng.random((ANYWHERE, at.size)))) if free is None else rng.permutation(free)
+        return next((each for each in pool if not self._is_taken(each, pending)), np.asarray(pool[0]))
+
+    def _model(self, pending: np.ndarray) -> Model:
+        memory, at = self._memory, self._at
+        chosen = _best_and_latest(np.flatnonzero(memory.kinds == Kind.LOSS), memory.losses, MODELLED)
+        bad = np.flatnonzero(memory.kinds == Kind.BAD)[-BAD:]
+        losses = standardised(memory.losses[chosen])
+        losses = np.append(losses, np.full(len(bad), losses.max() + 0.5))
+        features = at.features(memory.rows[np.append(chosen, bad)])
+        waiting = at.features(pending[-PENDING:])
+        return Posterior(self._scales(), at.column_of, features, losses, waiting), memory.rows[chosen]
+
+    def _scales(self) -> Scales:
+        """Fitted to the trials that were the first to finish, so many that it need not be done for each suggestion."""
+        memory, at = self._memory, self._at
         done = np.flatnonzero(memory.kinds == Kind.LOSS)
-        bad = np.flatnonzero(memory.kinds == Kind.BAD)
-        pending = memory.rows[memory.kinds == Kind.PENDING]
-        start = K["start"] or max(4, min(at.size, 8))
-        out = []
-        for tid in range(first, first + n):
-            rng = np.random.default_rng(seed_for(seed, tid))
-            if len(done) < start:
-                row = at.settled(at.drawn(halton(tid, at.size, seed)[None]))[0]
-            else:
-                row = self._modelled(rng, memory, done, bad, pending)
-            pending = np.concatenate([pending, row[None]])
-            out.append(at.vals(row))
-        return out
-
-    def _modelled(self, rng, memory, done, bad, pending):
-        at = self._at
-        losses = memory.losses[done]
-        order = done[np.argsort(losses, kind="stable")]
-        if len(order) > K["data"]:
-            best = order[: K["data"] // 2]
-            rest = np.setdiff1d(done, best)[-(K["data"] - len(best)) :]
-            chosen = np.concatenate([best, rest])
-        else:
-            chosen = order
-        bads = bad[-32:]
-        rows = np.concatenate([memory.rows[chosen], memory.rows[bads]])
-        z = transform(memory.losses[chosen])
-        z = np.append(z, np.full(len(bads), z.max()))
-        features = at.features(rows)
-        scales = self._scales(memory, done)
-        post = Posterior(scales, at.column_of, features, z, at.features(pending[-128:]))
-        taken = {row.tobytes() for row in np.nan_to_num(np.concatenate([memory.rows[memory.kinds != 0], pending]), nan=-1.0)}
-        elites = rows[: 5]
-        return self._best(rng, post, elites, taken, z)
-
-    def _best(self, rng, post, elites, taken, z):
-        at = self._at
-        best = z.min() if K["acq"] != "eim" else post(at.features(elites))[0].min()
-        kappa = rng.exponential(1.0) if K["acq"] == "lcb" else 0
-
-        def score(rows):
-            m, s = post(at.features(rows))
-            if K["acq"] == "lcb":
-                return -(m - kappa * s)
-            return logei((best - m) / s) + np.log(s)
-
-        pool = at.settled(np.concatenate([
-            at.drawn(rng.random((K["glob"], at.size))),
-            around(rng, at, elites, K["loc"], 0.005, 0.3),
-        ]))
-        values = score(pool)
-        for scale in (0.1, 0.03, 0.01):
-            top = pool[np.argsort(-values)[:4]]
-            more = at.settled(around(rng, at, top, 64, scale / 5, scale))
-            pool = np.concatenate([pool, more])
-            values = np.concatenate([values, score(more)])
-        keys = np.nan_to_num(pool, nan=-1.0)
-        for i in np.argsort(-values):
-            if keys[i].tobytes() not in taken:
-                return pool[i]
-        return pool[0]
-
-    def _scales(self, memory, done):
-        m = len(done)
-        size = start = 4
-        while size <= m:
-            start = size
-            size = max(size + 1, int(size * K["grow"]))
-        order = done[np.argsort(memory.ends[done], kind="stable")][:start]
-        if len(order) > K["fitmax"]:
-            l = memory.losses[order]
-            best = order[np.argsort(l, kind="stable")[: K["fitmax"] // 2]]
-            rest = np.setdiff1d(order, best)[-(K["fitmax"] - len(best)) :]
-            order = np.concatenate([best, rest])
-        rows, z = memory.rows[order], transform(memory.losses[order])
-        key = rows.tobytes() + z.tobytes()
+        if len(done) < MODEL_NEEDS:
+            return Scales.prior(at.size)
+        count = following = MODEL_NEEDS
+        while following <= len(done):
+            count, following = following, max(following + 1, int(following * REFIT))
+        first = done[np.argsort(memory.ends[done], kind="stable")][:count]
+        chosen = _best_and_latest(first, memory.losses, FITTED)
+        features, losses = at.features(memory.rows[chosen]), standardised(memory.losses[chosen])
+        key = features.tobytes() + losses.tobytes()
         if self._fitted is None or self._fitted[0] != key:
-            self._fitted = key, fit(self._at.features(rows), z, self._at.column_of)
+            self._fitted = key, fit(features, losses, at.column_of)
         return self._fitted[1]
 
+    def _score(
+        self, rng: np.random.Generator, posterior: Posterior, best: np.ndarray, pending: np.ndarray
+    ) -> Callable[[np.ndarray], np.ndarray]:
+        """How promising points are, in the eyes of this suggestion."""
+        features = self._at.features
+        is_improvement, width = bool(rng.integers(2)), LEAST_WIDTH + rng.exponential()
+        # The loss to improve on is the one expected at the best points, since one that was seen may be luck.
+        # The pending ones are to be improved on, too: others are at work on what is expected of them.
+        least = posterior(features(np.concatenate([best[:ELITE], pending[-PENDING:]])))[0].min()
 
-from scipy.special import log_ndtr, ndtr, ndtri, erfcx
+        def score(rows: np.ndarray) -> np.ndarray:
+            mean, deviation = posterior(features(rows))
+            return log_improvement(least, mean, deviation) if is_improvement else width * deviation - mean
 
+        return score
 
-def logei(u):
-    # log(phi(u) + u Phi(u))
-    u = np.maximum(u, -1e4)
-    out = np.empty_like(u)
-    a = u > -1
-    out[a] = np.log(np.exp(-0.5 * u[a] ** 2) / np.sqrt(2 * np.pi) + u[a] * ndtr(u[a]))
-    v = u[~a]
-    out[~a] = -0.5 * v * v - 0.5 * np.log(2 * np.pi) + np.log(np.maximum(1 + v * np.sqrt(np.pi / 2) * erfcx(-v / np.sqrt(2)), 1 / (v * v + 3)* 0.5))
-    return out
-
-
-def around(rng, at, centres, count, low, high):
-    base = centres[rng.integers(len(centres), size=count)]
-    prior = at.drawn(rng.random((count, at.size)))
-    active = ~np.isnan(base)
-    move = rng.random((count, at.size)) < np.maximum(rng.choice([0.0, 0.3, 1.0], size=(count, 1)), 1.5 / at.size)
-    sigma = np.exp(rng.uniform(np.log(low), np.log(high), (count, 1)))
-    sigma = np.maximum(sigma, at.grains * 0.8)
-    x = base + sigma * rng.normal(size=base.shape)
-    x = np.abs(x)
-    x = np.where(x > 1, 2 - x, x)
-    x = np.clip(x, 0, 1)
-    moved = np.where(at.numbers, x, np.where(rng.random(base.shape) < 0.5, prior, base))
-    out = np.where(move, moved, base)
-    return np.where(active, out, prior)
-
-
-def transform(y):
-    mode = K["tr"]
-    n = len(y)
-    ranks = np.argsort(np.argsort(y, kind="stable"), kind="stable")
-    gauss = ndtri((ranks + 0.5) / n)
-    if mode == "rank":
-        z = gauss
-    else:
-        y = y / max(np.abs(y).max(), 1e-300)
-        mid = np.median(y)
-        scale = max(mid - np.quantile(y, 0.1), 1e-12 * max(abs(mid),1e-300), 1e-300)
-        z = (y - mid) / scale
-        z = np.where(z > 0, np.log1p(np.maximum(z, 0)), z)
-        z = np.clip(z, -20, 3)
-        if mode == "mix":
-            z = (z / max(z.std(), 1e-9) + gauss) / 2
-        elif mode == "log":
-            z = y - y.min()
-            z = np.log(z + max(np.quantile(z, 0.5) * 0.02, 1e-300))
-    return (z - z.mean()) / max(z.std(), 1e-9)
+    def _search(
+        self,
+        rng: np.random.Generator,
+        score: Callable[[np.ndarray], np.ndarray],
+        elite: np.ndarray,
+        pending: np.ndarray,
+    ) -> np.ndarray:
+        """The best point that nobody has tried, of candidates that gather around the most promising ones."""
+        at = self._at
+        anywhere = at.drawn(rng.random((ANYWHERE, at.size)))
+        pool = at.settled(np.concatenate([anywhere, around(rng, at, elite, NEAR, 0.005, 0.3)]))
+        scores = score(pool)
+        for scale in REFINEMENTS:
+            top = pool[np.argsort(-scores)[:4]]
+            more = at.settled(around(rng, at, top, NEARER, scale / 5, scale))
+            pool, scores = np.concatenate([pool, more]), np.append(scores, score(more))
+        ranked = pool[np.argsort(-scores)]
+        return next((row for row in ranked if not self._is_taken(row, pending)), np.asarray(ranked[0]))
 
 
-PRIMES = [2,3,5,7,11,13,17,19,23,29,31,37,41,43,47,53,59,61,67,71,73,79,83,89,97,101,103,107,109,113]
+def _keys(rows: np.ndarray) -> np.ndarray:
+    """One item a row, equal for equal points."""
+    exact = np.ascontiguousarray(np.where(np.isnan(rows), -1.0, rows).round(9) + 0.0)
+    return exact.view(f"S{exact.itemsize * exact.shape[1]}").ravel()
 
 
-def halton(index, size, seed):
-    rng = np.random.default_rng([seed, 0x5eed])
-    out = np.empty(size)
-    for j in range(size):
-        base = PRIMES[j % len(PRIMES)]
-        shift = rng.random()
-        perms = np.array([rng.permutation(base) for _ in range(max(2, int(np.ceil(14 / np.log2(base)))))])
-        f, v, i = 1.0, 0.0, index
-        for p in perms:
-            f /= base
-            v += f * p[i % base]
-            i //= base
-        out[j] = v + f * shift
-    return np.minimum(out, 1 - 1e-12)
+def _is_among(row: np.ndarray, rows: np.ndarray) -> bool:
+    """Whether a point is one of others. Looks at one column after the other, since the first tells most apart."""
+    same = np.arange(len(rows))
+    for column, value in enumerate(row):
+        others = rows[same, column]
+        same = same[np.isnan(others) if np.isnan(value) else np.abs(others - value) < SAME]
+        if not len(same):
+            return False
+    return True
+
+
+def _best_and_latest(trials: np.ndarray, losses: np.ndarray, most: int) -> np.ndarray:
+    """Positions of at most so many trials: half of them the best, the others the latest; by loss."""
+    if len(trials) > most:
+        is_best = np.zeros(len(trials), bool)
+        is_best[np.argpartition(losses[trials], most // 2)[: most // 2]] = True
+        trials = np.concatenate([trials[is_best], trials[~is_best][-(most - most // 2) :]])
+    return np.asarray(trials[np.argsort(losses[trials], kind="stable")])

@@ -24,5 +24,6 @@ class Sampler(Protocol):
     def suggest(self, trials: Sequence[Trial], n: int, seed: int) -> list[Vals]:
         """``n`` new points after ``trials`` (all states, by tid); the i-th depends on ``seed`` and its own index.
 
-        Trials that are new or running are known to be pending; failed and cancelled ones say nothing.
+        Trials that are new or running are known to be pending. Cancelled ones say nothing; failed ones say something
+        to auto only, and only where the infrastructure was not the cause.
         """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from hpcho.errors import UsageError
@@ -16,20 +17,38 @@ if TYPE_CHECKING:
 __all__ = ["build", "check_workers"]
 
 
+THREADS = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS")
+
+
 def build(spec: SamplerSpec, space: Space) -> Sampler:
     """The sampler that ``spec`` names. Raises UsageError when it cannot work here or with this space.
 
-    Cheap but for atpe, whose models are loaded at once: hyperopt is imported at the first suggestion.
+    Cheap but for atpe, whose models are loaded at once: hyperopt is imported at the first suggestion, scipy for auto.
     """
     if spec.name == "auto":
-        from hpcho.samplers.auto import AutoSampler  # noqa: PLC0415 - `hpcho --help` does without numpy
-
-        return AutoSampler(space)
+        return _auto(space)
     if spec.name == "random":
         return RandomSampler(space)
     if spec.name == "atpe":
         return AtpeSampler(space)
     return HyperoptSampler(spec.name, space, spec.options)
+
+
+def _auto(space: Space) -> Sampler:
+    """hpcho's own sampler, with one thread for its linear algebra.
+
+    Its matrices are small: several threads would wait for one another, the longer the busier the workers keep the
+    cores. The libraries read their number when they are loaded, so this holds where numpy was not imported before.
+    """
+    before = {name: os.environ.get(name) for name in THREADS}
+    os.environ.update({name: value or "1" for name, value in before.items()})
+    try:
+        from hpcho.samplers.auto import AutoSampler  # noqa: PLC0415 - `hpcho --help` does without numpy
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]  # workers inherit the environment, and may have all threads they want
+    return AutoSampler(space)
 
 
 def check_workers(name: str, workers: int) -> None:
@@ -38,5 +57,5 @@ def check_workers(name: str, workers: int) -> None:
         raise UsageError(
             f"sampler {name} works with one worker only, and there may be {workers}: it cannot take trials that are "
             "still running into account, and would suggest nearly the same point again. "
-            "Write `launcher: {local: {workers: 1}}`, or take sampler tpe."
+            "Write `launcher: {local: {workers: 1}}`, or take sampler auto."
         )

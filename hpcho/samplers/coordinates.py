@@ -49,7 +49,7 @@ class Axis:
         if self.step is None or self.normal:
             return math.inf
         first, last = self.stored(np.array([0.0, 1.0]))
-        return round((last - first) / self.step) + 1
+        return float(round((last - first) / self.step) + 1)
 
     @property
     def grain(self) -> float:
@@ -97,13 +97,15 @@ class Coordinates:
         widths = [1 if weights is None else len(weights) for weights in self.weights]
         self.column_of = np.repeat(np.arange(self.size), widths)
         """Of each feature, the column that it comes from."""
+        self._option_of = np.concatenate([np.arange(width) for width in widths] or [np.empty(0, int)])
+        self._is_number = self.numbers[self.column_of]
 
     def row(self, vals: Vals) -> np.ndarray:
         """A stored point's coordinates."""
         found = np.full(self.size, np.nan)
         for column, (label, axis) in enumerate(zip(self.labels, self.axes, strict=True)):
             if stored := vals.get(label):
-                found[column] = stored[0] if axis is None else axis.unit(np.float64(stored[0]))
+                found[column] = stored[0] if axis is None else float(axis.unit(np.array(stored[0])))
         return found
 
     def vals(self, row: np.ndarray) -> dict[str, list[Any]]:
@@ -115,7 +117,7 @@ class Coordinates:
             elif axis is None:
                 point[label] = [int(unit)]
             else:
-                stored = float(axis.stored(np.float64(unit)))
+                stored = float(axis.stored(np.array(unit)))
                 point[label] = [int(stored) if axis.whole else stored]
         return point
 
@@ -143,14 +145,9 @@ class Coordinates:
 
         What is inactive lies in the middle of a number's axis, and between all options of a choice.
         """
-        parts = []
-        for column, weights in enumerate(self.weights):
-            values = rows[:, column]
-            if weights is None:
-                parts.append(np.where(np.isnan(values), 0.5, values)[:, None])
-            else:
-                parts.append((values[:, None] == np.arange(len(weights))) * math.sqrt(0.5))
-        return np.concatenate(parts, axis=1)
+        wide = rows[:, self.column_of]
+        numbers = np.where(np.isnan(wide), 0.5, wide)
+        return np.where(self._is_number, numbers, (wide == self._option_of) * math.sqrt(0.5))
 
     def count(self) -> float:
         """How many different points there are."""
@@ -171,7 +168,7 @@ class Coordinates:
         rows = np.full((1, self.size), np.nan)
         for column, (axis, weights) in enumerate(zip(self.axes, self.weights, strict=True)):
             if axis is not None:
-                values = (np.arange(int(axis.count)) + 0.0) * (axis.step or 1.0) + axis.stored(np.float64(0.0))
+                values = (np.arange(int(axis.count)) + 0.0) * (axis.step or 1.0) + axis.stored(np.array(0.0))
                 options = axis.unit(values)
             else:
                 options = np.flatnonzero(np.asarray(weights) > 0).astype(float)

@@ -41,7 +41,8 @@ class Kind(IntEnum):
 class Memory:
     """The trials that were seen last, by position: ``rows`` (see Coordinates), ``kinds``, ``losses``, ``ends``.
 
-    It is a cache and nothing more: a trial never changes, so the very same object means the very same row.
+    The row of a trial that says nothing is infinite, and so no point's. It is a cache and nothing more: a trial never
+    changes, so the very same object means the very same row.
     """
 
     def __init__(self, coordinates: Coordinates) -> None:
@@ -59,9 +60,8 @@ class Memory:
         rows, kinds, losses, ends = self._arrays
         for at in (*changed.tolist(), *range(known, count)):
             trial = trials[at]
-            if at >= known or trial.vals is not self._seen[at].vals:
-                rows[at] = self._coordinates.row(trial.vals)
             kinds[at] = Kind.of(trial)
+            rows[at] = np.inf if kinds[at] == Kind.NOTHING else self._coordinates.row(trial.vals)
             losses[at] = trial.loss if kinds[at] == Kind.LOSS else np.nan
             ends[at] = trial.finished_at or 0.0
         if len(changed) or known < count or count < len(self._seen):

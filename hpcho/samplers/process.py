@@ -1,4 +1,4 @@
-"""A Gaussian process over points of a search space."""
+"""A Gaussian process over points of a search space, and what it says of a point's promise."""
 
 from __future__ import annotations
 
@@ -8,14 +8,21 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.linalg import cho_solve, cholesky, solve_triangular
 from scipy.optimize import minimize
+from scipy.special import erfcx, ndtr
 
-__all__ = ["Posterior", "Scales", "fit"]
+__all__ = ["Posterior", "Scales", "fit", "log_improvement", "standardised"]
 
 ROOT5 = math.sqrt(5)
-LENGTH_SPREAD = 1.0
+LENGTH, LENGTH_SPREAD = math.log(0.4), 1.0
+"""The prior of a log length: its mean for one column, and its deviation."""
+LENGTH_BOUNDS = (-4.0, 4.0)
 NOISE, NOISE_SPREAD = math.log(1e-3), 2.0
-NOISE_BOUNDS = (math.log(1e-6), math.log(1.0))
+"""The prior of the log noise."""
+NOISE_BOUNDS = (math.log(1e-6), 0.0)
+JITTER = 1e-8
 ITERATIONS = 20
+WORST, BEST = 3.0, -20.0
+"""Bounds of a loss, in units of the distance from the median to the tenth percentile."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +32,11 @@ class Scales:
     lengths: np.ndarray
     noise: float
 
+    @classmethod
+    def prior(cls, columns: int) -> Scales:
+        """Before any loss is known."""
+        return cls(np.full(columns, LENGTH + 0.5 * math.log(max(columns, 1))), NOISE)
+
 
 def fit(features: np.ndarray, losses: np.ndarray, column_of: np.ndarray) -> Scales:
     """The scales of the greatest posterior density. ``losses`` are standardised; ``column_of``: see Coordinates."""
@@ -33,8 +45,8 @@ def fit(features: np.ndarray, losses: np.ndarray, column_of: np.ndarray) -> Scal
     for feature, column in enumerate(column_of):
         gaps[column] += (features[:, None, feature] - features[None, :, feature]) ** 2
     flat = gaps.reshape(columns, -1)
-    middle = math.log(0.4) + 0.5 * math.log(columns)
-    start = np.append(np.full(columns, middle), NOISE)
+    middle = Scales.prior(columns).lengths
+    start = np.append(middle, NOISE)
 
     def cost(theta: np.ndarray) -> tuple[float, np.ndarray]:
         """Minus the log density, the signal's variance being at its best, and the gradient."""
@@ -43,7 +55,7 @@ def fit(features: np.ndarray, losses: np.ndarray, column_of: np.ndarray) -> Scal
         root = ROOT5 * np.sqrt(inverse2 @ flat).reshape(n, n)
         decay = np.exp(-root)
         covariance = (1 + root + root * root / 3) * decay
-        covariance[np.diag_indices(n)] = 1 + noise + 1e-8
+        covariance[np.diag_indices(n)] = 1 + noise + JITTER
         lower = cholesky(covariance, lower=True, check_finite=False)
         inverse = cho_solve((lower, True), np.eye(n), check_finite=False)
         weights = inverse @ losses
@@ -57,7 +69,7 @@ def fit(features: np.ndarray, losses: np.ndarray, column_of: np.ndarray) -> Scal
         by_noise = 0.5 * noise * float(np.trace(slope))
         return value, np.append(pull - by_length, pull_noise - by_noise)
 
-    bounds = [(-4.0, 4.0)] * columns + [NOISE_BOUNDS]
+    bounds = [LENGTH_BOUNDS] * columns + [NOISE_BOUNDS]
     found = minimize(cost, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": ITERATIONS}).x
     return Scales(found[:-1], float(found[-1]))
 
@@ -69,7 +81,7 @@ class Posterior:
         self, scales: Scales, column_of: np.ndarray, features: np.ndarray, losses: np.ndarray, pending: np.ndarray
     ) -> None:
         self._factors = np.exp(-scales.lengths)[column_of]
-        self._noise = math.exp(scales.noise) + 1e-8
+        self._noise = math.exp(scales.noise) + JITTER
         self._points = features * self._factors
         weights, _ = self._solve(losses)
         self.variance = max(float(losses @ weights) / len(losses), 1e-6)
@@ -94,8 +106,39 @@ class Posterior:
         return cho_solve((lower, True), losses, check_finite=False), lower
 
 
+def standardised(losses: np.ndarray) -> np.ndarray:
+    """Finite losses on a scale with mean 0 and deviation 1, on which those above the median are compressed.
+
+    What matters is how the good ones differ: a few huge losses must not make them all look the same.
+    """
+    losses = losses / max(float(np.abs(losses).max()), 1e-300)
+    middle = float(np.median(losses))
+    unit = max(middle - float(np.quantile(losses, 0.1)), 1e-12)
+    scaled = (losses - middle) / unit
+    scaled = np.clip(np.where(scaled > 0, np.log1p(np.maximum(scaled, 0.0)), scaled), BEST, WORST)
+    return np.asarray((scaled - scaled.mean()) / max(float(scaled.std()), 1e-9))
+
+
+def log_improvement(least: float, mean: np.ndarray, deviation: np.ndarray) -> np.ndarray:
+    """The logarithm of the expected improvement on ``least``, also where that is too small for a float."""
+    z = np.maximum((least - mean) / deviation, -1e3)
+    near = np.maximum(z, -1.0)
+    found = np.log(np.exp(-0.5 * near**2) / math.sqrt(2 * math.pi) + near * ndtr(near))
+    far = np.minimum(z, -1.0)
+    # 1 + z Phi(z) / phi(z), which goes to 1 / z^2 and is lost in rounding far out
+    ratio = np.maximum(1 + far * math.sqrt(math.pi / 2) * erfcx(-far / math.sqrt(2)), 0.5 / (far * far + 3))
+    tail = -0.5 * far * far - 0.5 * math.log(2 * math.pi) + np.log(ratio)
+    return np.asarray(np.where(z > -1, found, tail) + np.log(deviation))
+
+
 def _kernel(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Matern's with smoothness 5/2 between scaled points."""
     squares = (a * a).sum(axis=1)[:, None] + (b * b).sum(axis=1) - 2 * (a @ b.T)
-    root = ROOT5 * np.sqrt(np.maximum(squares, 0.0))
-    return np.asarray((1 + root + root * root / 3) * np.exp(-root))
+    root = np.sqrt(np.maximum(squares, 0.0, out=squares), out=squares)
+    root *= ROOT5
+    found = root * root
+    found /= 3
+    found += root
+    found += 1
+    found *= np.exp(np.negative(root, out=root), out=root)
+    return np.asarray(found)

@@ -39,7 +39,7 @@ def problems(path, *settings):
 def test_defaults_are_those_of_the_documentation(write):
     experiment, source = load(write())
     assert experiment.budget.trials == 50
-    assert experiment.sampler.name == "tpe"
+    assert experiment.sampler.name == "auto"
     assert experiment.launcher.local.workers == 1
     assert experiment.retries.infrastructure == 5
     assert experiment.store.auto is not None
@@ -66,7 +66,7 @@ launcher: local
     ("more", "check"),
     [
         ("sampler: random", lambda e: e.sampler.name == "random" and e.sampler.options == {}),
-        ("sampler: {seed: 3}", lambda e: (e.sampler.name, e.sampler.seed) == ("tpe", 3)),
+        ("sampler: {seed: 3}", lambda e: (e.sampler.name, e.sampler.seed) == ("auto", 3)),
         ("sampler: {name: tpe, n_startup_jobs: 5}", lambda e: e.sampler.options == {"n_startup_jobs": 5}),
         ("launcher: local", lambda e: e.launcher.local.workers == 1),
         ("launcher: {local: }", lambda e: e.launcher.local.workers == 1),
@@ -92,7 +92,10 @@ def test_short_forms(write, more, check):
         ("sampelr: tpe", "4:1: sampelr: unknown key \"sampelr\"; did you mean 'sampler'?"),
         ("trial: {timeoutmin: 3}", "4:9: trial.timeoutmin: unknown key \"timeoutmin\"; did you mean 'timeout_min'?"),
         ("keep: {zzz: 3}", '4:8: keep.zzz: unknown key "zzz"; here are best'),
-        ("sampler: tpee", "4:10: sampler: must be tpe, anneal, random or atpe, not \"tpee\"; did you mean 'tpe'?"),
+        (
+            "sampler: tpee",
+            "4:10: sampler: must be auto, tpe, anneal, random or atpe, not \"tpee\"; did you mean 'tpe'?",
+        ),
         ("launcher: locl", "4:11: launcher: unknown launcher \"locl\"; did you mean 'local'?"),
         ("budget: {trials: 0}", "4:18: budget.trials: must be at least 1, not 0"),
         ("budget: {hours: -1}", "4:17: budget.hours: must be greater than 0, not -1"),
@@ -111,9 +114,13 @@ def test_short_forms(write, more, check):
         ("job_dir: 7", '4:10: job_dir: must be a string, not 7; write "7" in quotes'),
         ('job_dir: ""', "4:10: job_dir: must be a folder beside the YAML"),
         ("sampler: {name: random, gamma: 1}", '4:25: sampler.gamma: unknown option "gamma" of random'),
-        ("sampler: {gama: 1}", "4:11: sampler.gama: unknown option \"gama\" of tpe; did you mean 'gamma'?"),
-        ("sampler: {gamma: 0}", "4:18: sampler.gamma: must be a number greater than 0, not 0"),
-        ("sampler: {n_startup_jobs: 2.5}", "4:27: sampler.n_startup_jobs: must be an integer, 1 or more, not 2.5"),
+        ("sampler: {name: tpe, gama: 1}", "4:22: sampler.gama: unknown option \"gama\" of tpe; did you mean 'gamma'?"),
+        (
+            "sampler: {gamma: 1}",
+            '4:11: sampler.gamma: unknown option "gamma" of auto; it is one of tpe: write `name: tpe`',
+        ),
+        ("sampler: {name: tpe, gamma: 0}", "4:29: sampler.gamma: must be a number greater than 0, not 0"),
+        ("sampler: {name: tpe, n_startup_jobs: 2.5}", "4:38: sampler.n_startup_jobs: must be an integer, 1 or more"),
         ("sampler: {name: anneal, avg_best_idx: 0.5}", "4:39: sampler.avg_best_idx: must be a number, 1 or more"),
         ("launcher: {}", "4:11: launcher: needs exactly one launcher (local, slurm, ssh or none), and has none"),
         (
@@ -157,7 +164,6 @@ def test_short_forms(write, more, check):
         ),
         ("store: {mongo: {stock_workers: yes}}", '4:32: store.mongo.stock_workers: must be true or false, not "yes"'),
         ("warm_start: {from: a}", "4:1: warm_start: warm_start is not in this version of hpcho"),
-        ("sampler: auto", '4:10: sampler: "auto" is not in this version of hpcho'),
         ("sampler: {name: 'optuna:CmaEsSampler'}", '4:17: sampler.name: "optuna:CmaEsSampler" is not in this version'),
     ],
 )

@@ -11,7 +11,7 @@ from hpcho.experiment.schema import SamplerSpec
 from hpcho.samplers import build
 from hpcho.trial import Result, Trial, TrialState
 
-NAMES = ("tpe", "anneal", "random", "atpe")
+NAMES = ("auto", "tpe", "anneal", "random", "atpe")
 STATES = (*[TrialState.DONE] * 6, *TrialState)
 
 DECLARED = {
@@ -63,6 +63,7 @@ def run(name, declared, count, loss, *, seed=4, states=(TrialState.DONE,)):
     [
         ("random", 500),
         ("anneal", 300),
+        ("auto", 200),
         pytest.param("tpe", 200, marks=pytest.mark.slow),
         pytest.param("atpe", 60, marks=pytest.mark.slow),
     ],
