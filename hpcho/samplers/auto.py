@@ -166,10 +166,10 @@ class AutoSampler:
             count, following = following, max(following + 1, int(following * REFIT))
         first = done[np.argsort(memory.ends[done], kind="stable")][:count]
         chosen = _best_and_latest(first, memory.losses, FITTED)
-        features, losses = at.features(memory.rows[chosen]), standardised(memory.losses[chosen])
-        key = features.tobytes() + losses.tobytes()
+        rows, losses = memory.rows[chosen], memory.losses[chosen]
+        key = rows.tobytes() + losses.tobytes()
         if self._fitted is None or self._fitted[0] != key:
-            self._fitted = key, fit(features, losses, at.column_of)
+            self._fitted = key, fit(at.features(rows), standardised(losses), at.column_of)
         return self._fitted[1]
 
     def _score(

@@ -23,7 +23,7 @@ THREADS = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS")
 def build(spec: SamplerSpec, space: Space) -> Sampler:
     """The sampler that ``spec`` names. Raises UsageError when it cannot work here or with this space.
 
-    Cheap but for atpe, whose models are loaded at once: hyperopt is imported at the first suggestion, scipy for auto.
+    atpe's models and what auto needs of scipy are loaded at once, hyperopt at the first suggestion.
     """
     if spec.name == "auto":
         return _auto(space)

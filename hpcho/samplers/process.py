@@ -83,14 +83,13 @@ class Posterior:
         self._factors = np.exp(-scales.lengths)[column_of]
         self._noise = math.exp(scales.noise) + JITTER
         self._points = features * self._factors
-        weights, _ = self._solve(losses)
-        self.variance = max(float(losses @ weights) / len(losses), 1e-6)
+        self._weights, self._lower = self._solve(losses)
+        self.variance = max(float(losses @ self._weights) / len(losses), 1e-6)
         if len(pending):
             more = pending * self._factors
-            expected = _kernel(more, self._points) @ weights
+            expected = _kernel(more, self._points) @ self._weights
             self._points = np.concatenate([self._points, more])
-            losses = np.append(losses, expected)
-        self._weights, self._lower = self._solve(losses)
+            self._weights, self._lower = self._solve(np.append(losses, expected))
 
     def __call__(self, features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Mean and standard deviation of the loss, noise aside, at points."""
@@ -112,8 +111,8 @@ def standardised(losses: np.ndarray) -> np.ndarray:
     What matters is how the good ones differ: a few huge losses must not make them all look the same.
     """
     losses = losses / max(float(np.abs(losses).max()), 1e-300)
-    middle = float(np.median(losses))
-    unit = max(middle - float(np.quantile(losses, 0.1)), 1e-12)
+    tenth, middle = np.quantile(losses, (0.1, 0.5))
+    unit = max(float(middle - tenth), 1e-12)
     scaled = (losses - middle) / unit
     scaled = np.clip(np.where(scaled > 0, np.log1p(np.maximum(scaled, 0.0)), scaled), BEST, WORST)
     return np.asarray((scaled - scaled.mean()) / max(float(scaled.std()), 1e-9))
