@@ -110,7 +110,11 @@ class AutoSampler:
         rng = np.random.default_rng(seed_for(seed, tid))
         free = self._free(pending)
         known = np.isin(self._memory.kinds, (Kind.LOSS, Kind.BAD)).sum()
-        if known < min(max(self._at.size, START[0]), START[1]) or not (self._memory.kinds == Kind.LOSS).any():
+        if (
+            known < min(max(self._at.size, START[0]), START[1])
+            or not self._at.size
+            or not (self._memory.kinds == Kind.LOSS).any()
+        ):
             return self._start(tid, seed, rng, free, pending)
         posterior, best = self._model(pending)
         score = self._score(rng, posterior, best, pending)
@@ -210,6 +214,8 @@ class AutoSampler:
 
 def _keys(rows: np.ndarray) -> np.ndarray:
     """One item a row, equal for equal points."""
+    if not rows.shape[1]:  # nothing to choose: all points are the same
+        return np.zeros(len(rows), "S1")
     exact = np.ascontiguousarray(np.where(np.isnan(rows), -1.0, rows).round(9) + 0.0)
     return exact.view(f"S{exact.itemsize * exact.shape[1]}").ravel()
 

@@ -234,6 +234,11 @@ def test_no_point_of_a_small_space_comes_twice_until_all_are_used_and_then_it_sa
     assert caplog.messages == ["every point of the space (20) has been tried: from now on they repeat"]
 
 
+def test_a_space_without_anything_to_choose_has_one_point_again_and_again():
+    constants = {"x": {"hp": "[1, 2]"}}
+    assert [trial.vals for trial in grow(sampler_of(constants), 8)] == [{}] * 8
+
+
 def test_a_large_history_is_no_trouble():
     space, rng = spaces.build(NESTED), random.Random(1)
     trials = [done(tid, vals, loss_of(vals)) for tid, vals in ((tid, space.sample(rng)) for tid in range(1500))]
