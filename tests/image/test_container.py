@@ -12,12 +12,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from hpcho.cli.opening import open_experiment
 from relay_lab import until
 
 import hpcho
 from hpcho import container, inside
 from hpcho.cli import launching
-from hpcho.cli.opening import open_experiment
 from hpcho.doctor import Level
 from hpcho.doctor import container as doctor
 from hpcho.errors import ExperimentError, LauncherError
