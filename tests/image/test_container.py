@@ -12,7 +12,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from hpcho.cli.opening import open_experiment
 from relay_lab import until
 
 import hpcho
@@ -23,6 +22,7 @@ from hpcho.doctor import container as doctor
 from hpcho.errors import ExperimentError, LauncherError
 from hpcho.experiment import load
 from hpcho.experiment.containers import ContainerSpec
+from hpcho.opening import open_experiment
 
 EXPERIMENT = """\
 name: lab
