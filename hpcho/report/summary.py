@@ -142,6 +142,7 @@ def summarise(
     importance = {name: share.value if share else None for name, share in shares.items()}
     attempts = [attempt for trial in trials for attempt in trial.attempts]
     causes = _causes(trials)
+    line = timeline(trials, made_at)
     return Summary(
         name=experiment.name,
         objective=_objective(experiment.objective),
@@ -159,12 +160,12 @@ def summarise(
         best=min(usable, key=lambda row: (row.loss, row.tid), default=None),
         rows=rows,
         param_names=table.param_names(space, rows),
-        steps=_steps(trials),
+        steps=_steps(trials, line.began_at),
         loss=loss_axis([row.loss for row in usable if row.loss is not None]),
         axes=axes,
         importance=importance,
         shares=shares,
-        timeline=timeline(trials, made_at),
+        timeline=line,
         gpus=gpus_of(experiment),
         pair=_pair(axes, importance, usable),
         pareto=_pareto(usable),
@@ -212,15 +213,14 @@ def _causes(trials: Sequence[Trial]) -> tuple[CauseCount, ...]:
     return tuple(sorted(counts, key=lambda count: (-count.trials, -count.attempts, count.cause)))
 
 
-def _steps(trials: Sequence[Trial]) -> tuple[Step, ...]:
-    start = min((attempt.started_at for trial in trials for attempt in trial.attempts), default=0.0)
+def _steps(trials: Sequence[Trial], began_at: float) -> tuple[Step, ...]:
     ended = [t for t in trials if t.state in (TrialState.DONE, TrialState.ERROR) and t.attempts]
     best: float | None = None
     steps = []
     for trial in sorted(ended, key=lambda trial: (trial.attempts[-1].ended_at, trial.tid)):
         loss = trial.loss if trial.loss is not None and math.isfinite(trial.loss) else None
         best = loss if best is None else best if loss is None else min(best, loss)
-        steps.append(Step(trial.tid, max(trial.attempts[-1].ended_at - start, 0.0), loss, best))
+        steps.append(Step(trial.tid, max(trial.attempts[-1].ended_at - began_at, 0.0), loss, best))
     return tuple(steps)
 
 

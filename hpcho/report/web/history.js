@@ -9,7 +9,7 @@ function history() {
   const failed = steps.trial.filter((i) => trials.loss[i] === null).length;
   const off = usable.filter(beyond).length;
   figure.append(el("h2", {}, "Loss history"));
-  if (!usable.length) return nothing(figure, "No trial has succeeded yet.");
+  if (!steps.trial.some((i) => trials.loss[i] !== null)) return nothing(figure, "No trial has succeeded yet.");
   const notes = ["line: the best so far"];
   if (failed) notes.push(`× ${failed} trials ended without a loss`);
   if (off) notes.push(`△ ${off} losses lie beyond the axis`);
