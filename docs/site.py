@@ -1,10 +1,11 @@
-"""What the site does to the pages: a link to a file outside of docs/ becomes that file's name."""
+"""What the site does to the pages: a link to a file that is not on it becomes that file's name."""
 
 import re
 
 
 def on_page_markdown(markdown, page, **_):
-    """Called by mkdocs for each page. ``../slurm/profiles`` is in the repository and not on the site."""
+    """mkdocs calls it for each page. ``../slurm/profiles`` and ``decisions/`` are in the repository alone."""
     depth = page.file.src_uri.count("/")
-    out = "../" * (depth + 1)
-    return re.sub(rf"\[([^\]]+)\]\({re.escape(out)}[^)]+\)", r"`\1`", markdown)
+    out = re.escape("../" * (depth + 1))
+    decisions = re.escape("../" * depth + "decisions/")
+    return re.sub(rf"\[([^\]]+)\]\((?:{out}|{decisions})[^)]+\)", r"`\1`", markdown)
