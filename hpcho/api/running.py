@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import json
 import os
-import signal
-import subprocess
 import sys
 from collections.abc import Mapping
-from queue import SimpleQueue
-from threading import Thread
-from typing import IO, TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+from hpcho.api.following import follow
 from hpcho.api.results import Results, load
 from hpcho.errors import HpchoError, Interrupted, LauncherError, RunFailed, StoreError, UsageError
+from hpcho.opening import find_job_dir
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,18 +38,27 @@ def run(
     ``settings`` take the place of the YAML's: ``{"budget.trials": 20}``, or as on the command line
     ``["budget.trials=20"]``. ``fresh`` archives an earlier run and starts anew; ``detach`` returns as soon as the run
     has begun in the background. Progress is printed here. Interrupting (Ctrl-C, a notebook's stop button) lets running
-    trials finish, a second time gives them back; then it raises Interrupted, and the same call goes on later.
+    trials finish, a second time gives them back; then it raises Interrupted, and the same call goes on later. It is
+    raised too where the run had ended before it heard.
 
     Raises what the command would end with: RunFailed, UsageError, StoreError, LauncherError or Interrupted.
     """
     path = os.fspath(experiment)
-    options = [word for setting in _texts(settings) for word in ("--set", setting)]
+    given = _texts(settings)
+    options = [word for setting in given for word in ("--set", setting)]
     options += [flag for flag, wanted in (("--fresh", fresh), ("--detach", detach)) if wanted]
-    code, said = _follow([sys.executable, "-m", "hpcho", "run", *options, "--", path])
+    code, lines, was_interrupted = follow(
+        [sys.executable, "-m", "hpcho", "run", *options, "--", path],
+        passes=lambda line: line.startswith(f"{SAYS_OURS}warning: "),
+    )
+    said = "\n".join(lines).removeprefix(SAYS_OURS)
+    # it may have been too late for the command to hear, or so early that Python itself had not begun
+    if was_interrupted and (code <= 0 or lines[-1:] == ["KeyboardInterrupt"]):
+        raise Interrupted("interrupted; the same call goes on")
     if code == 0:
         if said:
             print(said, file=sys.stderr)  # noqa: T201 - what the command said there
-        return load(path)
+        return load(find_job_dir(Path(path), given).path)
     raise ERRORS.get(code, HpchoError)(said or f"`hpcho run {path}` ended with exit code {code}; the same call goes on")
 
 
@@ -64,47 +72,3 @@ def _texts(settings: Mapping[str, Any] | Sequence[str]) -> list[str]:
         return [f"{key}={json.dumps(value, allow_nan=False)}" for key, value in settings.items()]
     except (TypeError, ValueError) as error:
         raise UsageError(f"settings: {error}; values are what YAML has: numbers, strings, lists, dicts") from error
-
-
-def _follow(command: Sequence[str]) -> tuple[int, str]:
-    """Print what the command says while it works; returns its exit code and what it said last, on stderr."""
-    lines: SimpleQueue[tuple[str, str | None]] = SimpleQueue()
-    said: list[str] = []
-    process = subprocess.Popen(
-        command,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        encoding="utf-8",
-        errors="backslashreplace",
-        env={**os.environ, "PYTHONIOENCODING": "utf-8"},
-        start_new_session=True,  # an interrupt comes by way of this process, once
-    )
-    readers = [
-        Thread(target=_read, args=(name, stream, lines), daemon=True)
-        for name, stream in (("out", process.stdout), ("err", process.stderr))
-        if stream is not None
-    ]
-    for reader in readers:
-        reader.start()
-    going = len(readers)
-    while going:
-        try:
-            name, line = lines.get()
-            if line is None:
-                going -= 1
-            elif name == "out" or line.startswith(f"{SAYS_OURS}warning: "):
-                to = sys.stdout if name == "out" else sys.stderr
-                print(line, file=to, flush=True)
-            else:
-                said.append(line)
-        except KeyboardInterrupt:
-            process.send_signal(signal.SIGINT)
-    return process.wait(), "\n".join(said).removeprefix(SAYS_OURS)
-
-
-def _read(name: str, stream: IO[str], lines: SimpleQueue[tuple[str, str | None]]) -> None:
-    with stream:
-        for line in stream:
-            lines.put((name, line.rstrip("\n")))
-    lines.put((name, None))

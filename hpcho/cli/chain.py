@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from hpcho.cli.typed import Typed
     from hpcho.experiment import Experiment
     from hpcho.experiment.schema import SlurmLauncher
     from hpcho.jobdir import JobDir
@@ -42,23 +43,26 @@ OF_WORKERS = ("account", "wckey", "clusters", "reservation")
 """Options of the workers' jobs that the controller's has too; so is the QOS, where the partition is theirs."""
 
 
-def submit(path: Path, settings: Sequence[str], jobdir: JobDir, experiment: Experiment, *, length: int | None) -> int:
+def submit(typed: Typed, experiment: Experiment, *, length: int | None) -> int:
     """Have a job run the experiment, whose job directory is made; returns the exit code.
 
     ``length``: so many jobs are put into the queue now, for sites where a job cannot submit another. Returns when the
     first has the seat, or is still queued after BEGIN_S. Raises UsageError, LauncherError.
     """
+    jobdir = typed.jobdir
     record = jobdir.read_record()
     assert record is not None
     chain = Chain(jobdir, record["uuid"])
     _check(experiment, jobdir, record.get("database"), length)
-    if _is_going(chain, experiment, path):
+    if _is_going(chain, experiment, typed):
         return 0
     chain.script.parent.mkdir(exist_ok=True)
-    chain.script.write_text(script(chain, path, settings, experiment, submits=length is None), encoding="utf-8")
+    chain.script.write_text(
+        script(chain, typed.path, typed.settings, experiment, submits=length is None), encoding="utf-8"
+    )
     chain.over.unlink(missing_ok=True)
     sent = [jobs.submit(chain.script) for _ in range(length or 1)]
-    return _await(chain, sent[0], experiment, path)
+    return _await(chain, sent[0], experiment, typed)
 
 
 def script(chain: Chain, path: Path, settings: Sequence[str], experiment: Experiment, *, submits: bool) -> str:
@@ -135,16 +139,15 @@ def _check(experiment: Experiment, jobdir: JobDir, noted: Mapping[str, str] | No
         )
 
 
-def _is_going(chain: Chain, experiment: Experiment, path: Path) -> bool:
+def _is_going(chain: Chain, experiment: Experiment, typed: Typed) -> bool:
     """Whether the run has a controller, or one in the queue; then says so."""
-    quoted = shlex.quote(str(path))
     holder = _holder(chain.jobdir, experiment, patience_s=control.LEASE_S)
     if holder is not None:
-        say(f"already run by {named(holder)}. `hpcho run {quoted}` looks on, `hpcho stop {quoted}` ends it.")
+        say(f"already run by {named(holder)}. `{typed.run}` looks on, `hpcho stop {typed.place}` ends it.")
         return True
     rows = live(chain)
     if rows:
-        say(f"its controller is job {rows[0].id} already ({how(rows[0])}): {_ways(rows[0].id, path)}")
+        say(f"its controller is job {rows[0].id} already ({how(rows[0])}): {_ways(rows[0].id, typed)}")
     return bool(rows)
 
 
@@ -165,9 +168,8 @@ def _holder(jobdir: JobDir, experiment: Experiment, *, patience_s: float = 0.0) 
     return Owner.from_json(taken["owner"]) if taken is not None and standings.is_taken(taken) else None
 
 
-def _await(chain: Chain, job: str, experiment: Experiment, path: Path) -> int:
+def _await(chain: Chain, job: str, experiment: Experiment, typed: Typed) -> int:
     """Wait until the job has the seat, or say how it stands. Raises LauncherError when it has ended."""
-    quoted = shlex.quote(str(path))
     deadline = time.monotonic() + BEGIN_S
     row = None
     while time.monotonic() < deadline:
@@ -176,24 +178,24 @@ def _await(chain: Chain, job: str, experiment: Experiment, path: Path) -> int:
         if holder is not None and holder.job == job:
             say(
                 f"running in job {job} ({named(holder)}), output in {chain.log(job)}.\n"
-                f"`hpcho run {quoted}` looks on, from any login node; `hpcho stop {quoted}` ends it."
+                f"`{typed.run}` looks on, from any login node; `hpcho stop {typed.place}` ends it."
             )
             return 0
         if row is None:
-            return _ended(chain, job, quoted)
+            return _ended(chain, job, typed.place)
         time.sleep(LOOK_S)
     assert row is not None
     if jobs.is_queued(row):
-        say(f"queued as job {job} ({row.reason}); it runs as soon as SLURM lets it: {_ways(job, path)}")
+        say(f"queued as job {job} ({row.reason}); it runs as soon as SLURM lets it: {_ways(job, typed)}")
     else:
         say(
             f"job {job} runs on {row.node}, and what it does cannot be seen from here yet: see {chain.log(job)}. "
-            f"`hpcho doctor {quoted}` looks for reasons."
+            f"`hpcho doctor {shlex.quote(str(typed.path))}` looks for reasons."
         )
     return 0
 
 
-def _ended(chain: Chain, job: str, quoted: str) -> int:
+def _ended(chain: Chain, job: str, place: str) -> int:
     """The job ended before it was seen at work."""
     try:
         lines = chain.log(job).read_text(encoding="utf-8", errors="replace").rstrip().splitlines()[-15:]
@@ -204,7 +206,7 @@ def _ended(chain: Chain, job: str, quoted: str) -> int:
         raise LauncherError(
             f"the controller's job {job} ended before it could begin (`sacct -j {job}` may say why):\n{said}"
         )
-    say(f"job {job} has ended; its last lines:\n{said}\n`hpcho status {quoted}` shows how it stands.")
+    say(f"job {job} has ended; its last lines:\n{said}\n`hpcho status {place}` shows how it stands.")
     return 0
 
 
@@ -213,7 +215,5 @@ def named(holder: Owner) -> str:
     return f"{holder}, job {holder.job}" if holder.job else str(holder)
 
 
-def _ways(job: str, path: Path) -> str:
-    return (
-        f"`squeue -j {job}` looks at it, `hpcho run {shlex.quote(str(path))}` at the run; `scancel {job}` takes it back"
-    )
+def _ways(job: str, typed: Typed) -> str:
+    return f"`squeue -j {job}` looks at it, `{typed.run}` at the run; `scancel {job}` takes it back"

@@ -16,6 +16,7 @@ import typer
 from hpcho.cli import launching
 from hpcho.cli.arguments import ExperimentPath, Settings
 from hpcho.cli.output import number, say, seconds, table, warn
+from hpcho.cli.typed import Typed
 from hpcho.errors import ExperimentError, LauncherError, RunFailed, SpaceError
 from hpcho.jobdir import JobDir
 from hpcho.opening import Opened, open_experiment
@@ -51,7 +52,7 @@ def check(
         for note in controller.prepare(opened.experiment, opened.space, experiment, opened.jobdir).notes:
             warn(note)
     say(f"{opened.experiment.name}: nothing is wrong with {experiment}\n")
-    say(_plan(opened, experiment))
+    say(_plan(opened, Typed(experiment, tuple(settings or ()), opened.jobdir)))
     for text in _taken(opened):
         say("\n" + text)
     say("\n" + _space_table(opened))
@@ -87,7 +88,7 @@ def _samples(opened: Opened, n: int) -> Sequence["Vals"]:
     return given + [opened.space.sample(rng) for _ in range(n - len(given))]
 
 
-def _plan(opened: Opened, path: Path) -> str:
+def _plan(opened: Opened, typed: Typed) -> str:
     experiment = opened.experiment
     seed = experiment.sampler.seed
     runs = opened.record
@@ -95,7 +96,7 @@ def _plan(opened: Opened, path: Path) -> str:
         ("objective", _objective(experiment)),
         ("sampler", f"{experiment.sampler.name}, seed {seed if seed is not None else 'drawn at the first run'}"),
         ("budget", ", ".join(f"{key} {number(value)}" for key, value in experiment.budget if value is not None)),
-        ("workers", launching.words(experiment, path)),
+        ("workers", launching.words(experiment, typed.path, typed.place)),
         *((("image", words),) if (words := launching.image_words(experiment)) else ()),
         ("folder", f"{opened.jobdir.path} ({'there was a run: `hpcho run` resumes it' if runs else 'no run yet'})"),
     ]

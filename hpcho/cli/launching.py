@@ -111,8 +111,11 @@ def node_addresses(experiment: Experiment, path: Path) -> Sequence[str]:
     return Scheduler().node_addresses(slurm.partition)[:3]
 
 
-def words(experiment: Experiment, path: Path) -> str:
-    """What will be at work. Raises ExperimentError for what is wrong in the files that the launcher names."""
+def words(experiment: Experiment, path: Path, place: str) -> str:
+    """What will be at work. ``place`` is what workers that are started by hand are given, quoted.
+
+    Raises ExperimentError for what is wrong in the files that the launcher names.
+    """
     launcher = experiment.launcher
     if launcher.local is not None:
         return _counted(launcher.local.workers, "local process", "local processes") + _limit(launcher.local.mem_gb)
@@ -120,7 +123,7 @@ def words(experiment: Experiment, path: Path) -> str:
         return _slurm_words(launcher.slurm)
     if launcher.ssh is not None:
         return _ssh_words(launcher.ssh, len(_hosts(launcher.ssh, path)))
-    return f"started by hand: `hpcho worker {shlex.quote(str(path))}`"
+    return f"started by hand: `hpcho worker {place}`"
 
 
 def _python(opened: Opened) -> Path:

@@ -19,6 +19,7 @@ from hpcho.cli.checking import check_points
 from hpcho.cli.output import say, warn
 from hpcho.cli.progress import Talk
 from hpcho.cli.session import Session, look_on
+from hpcho.cli.typed import Typed
 from hpcho.errors import LauncherError, ResumeError, StoreError, StoreStopped
 from hpcho.opening import open_experiment, open_run
 from hpcho.opening.chain import elsewhere
@@ -61,20 +62,21 @@ def run(
     os.umask(0o077 if opened.experiment.group is None else 0o007)
     if fresh:
         _set_aside(opened.jobdir)
+    typed = Typed(path, tuple(settings), opened.jobdir)
     opening = control.prepare(opened.experiment, opened.space, path, opened.jobdir)
     for note in opening.notes:
         warn(note)
 
     if as_job:
-        return chains.submit(path, settings, opened.jobdir, opened.experiment, length=chain)
+        return chains.submit(typed, opened.experiment, length=chain)
     if detach:
         from hpcho.doctor import login  # noqa: PLC0415 - only a run in the background has to outlive a logout
 
         for finding in login.logout():
             warn(f"{finding.words}: {finding.mend}")
         with _attended(path, opened):
-            return _detach(path, settings, opened.jobdir)
-    return _go(path, opened, opening.record, talk)
+            return _detach(typed)
+    return _go(typed, opened, opening.record, talk)
 
 
 def _attended(path: Path, opened: Opened, *, await_end: bool = False) -> AbstractContextManager[Service]:
@@ -88,10 +90,10 @@ def _attended(path: Path, opened: Opened, *, await_end: bool = False) -> Abstrac
     )
 
 
-def _go(path: Path, opened: Opened, record: dict[str, Any], talk: Talk) -> int:
+def _go(typed: Typed, opened: Opened, record: dict[str, Any], talk: Talk) -> int:
     """Control the run, or look on while another process does. ``record``: the job directory's."""
     with (
-        _attended(path, opened, await_end=True) as service,
+        _attended(typed.path, opened, await_end=True) as service,
         contextlib.closing(open_store(opened.jobdir, opened.experiment)) as store,
     ):
         is_lost = control.is_lost(store, opened.jobdir)
@@ -99,14 +101,14 @@ def _go(path: Path, opened: Opened, record: dict[str, Any], talk: Talk) -> int:
             control.check_identity(store, record, opened.jobdir)
         seat = control.Seat(store)
         if elsewhere(opened.jobdir) or not seat.take(patience_s=control.LEASE_S):
-            return look_on(path, opened, store, service, talk)
+            return look_on(typed, opened, store, service, talk)
         try:
             if is_lost:
                 _rebuild(store, opened.jobdir)
                 control.check_identity(store, record, opened.jobdir)
             record = control.adopt_settings(opened.experiment, opened.jobdir)
             _invite_stock_workers(opened, store)
-            return Session(path, opened, record, store, seat, service, talk).work()
+            return Session(typed, opened, record, store, seat, service, talk).work()
         finally:
             with contextlib.suppress(StoreError):  # gone with this process, which the next run can see
                 seat.leave()
@@ -135,6 +137,8 @@ def _invite_stock_workers(opened: Opened, store: TrialStore) -> None:
 
 def stop(path: Path, *, now: bool) -> int:
     """Ask the run to end; with ``now`` wait until it has."""
+    # a job directory does not tell the settings that led to it
+    again = "the same `hpcho run`" if path.is_dir() else f"`hpcho run {shlex.quote(str(path))}`"
     with open_run(path) as going:
         store = going.store
         is_going = (seat := store.get("seat")) is not None and standings.is_taken(seat)
@@ -142,16 +146,17 @@ def stop(path: Path, *, now: bool) -> int:
             raise StoreStopped(reason)  # the next job's controller would not heed what it finds
         store.put("control", {"stop": "now" if now else "drain"})
         if not is_going:
-            say(f"no run is going; workers that were started by hand leave. `hpcho run {path}` goes on.")
+            say(f"no run is going; workers that were started by hand leave. {again} goes on.")
             return 0
         running = standings.read(going.experiment.name, going.space, store).trials["running"]
         if not now:
-            say(f"stopping: {running} running trials finish first. `hpcho stop {path} --now` gives them back instead.")
+            harder = f"`hpcho stop {shlex.quote(str(path))} --now`"
+            say(f"stopping: {running} running trials finish first. {harder} gives them back instead.")
             return 0
         deadline = time.monotonic() + STOP_S
         while store.get("seat") is not None and time.monotonic() < deadline:
             time.sleep(0.1)
-        say(f"stopped. `hpcho run {path}` goes on." if store.get("seat") is None else "stopping")
+        say(f"stopped. {again[0].upper()}{again[1:]} goes on." if store.get("seat") is None else "stopping")
         return 0
 
 
@@ -181,18 +186,18 @@ def _holder(jobdir: JobDir) -> Owner | None:
     return Owner.from_json(taken["owner"]) if taken else None
 
 
-def _detach(path: Path, settings: Sequence[str], jobdir: JobDir) -> int:
+def _detach(typed: Typed) -> int:
     """Start the same run in a session of its own and wait until it has begun."""
-    quoted = shlex.quote(str(path))
+    jobdir, place = typed.jobdir, typed.place
     holder = _holder(jobdir)
     if holder is not None:
-        say(f"already run by {holder}. `hpcho status {quoted} --watch` looks on, `hpcho stop {quoted}` ends it.")
+        say(f"already run by {holder}. `hpcho status {place} --watch` looks on, `hpcho stop {place}` ends it.")
         return 0
     if (image := inside.image_here()) is not None and "HPCHO_RELAY" not in os.environ:
         raise LauncherError(inside.needs_launcher("a run in the background"))
     output = jobdir.logs / "detached.log"
-    options = [word for setting in settings for word in ("--set", setting)]
-    words = ["run", str(path.absolute()), *options]
+    options = [word for setting in typed.settings for word in ("--set", setting)]
+    words = ["run", str(typed.path.absolute()), *options]
     with output.open("wb") as file:
         process = subprocess.Popen(
             inside.again(output, words) or [sys.executable, "-m", "hpcho", *words],
@@ -220,6 +225,6 @@ def _detach(path: Path, settings: Sequence[str], jobdir: JobDir) -> int:
         process.wait()
     say(
         f"running in the background (pid {owner.pid}), output in {output}.\n"
-        f"`hpcho status {quoted} --watch` looks on, `hpcho stop {quoted}` ends it."
+        f"`hpcho status {place} --watch` looks on, `hpcho stop {place}` ends it."
     )
     return 0

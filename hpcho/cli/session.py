@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import logging.handlers
-import shlex
 import signal
 import sys
 import time
@@ -26,9 +25,9 @@ from hpcho.trial import Owner, TrialState
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from hpcho.cli.progress import Progress
+    from hpcho.cli.typed import Typed
     from hpcho.jobdir import JobDir
     from hpcho.opening import Opened
     from hpcho.store import Service, TrialStore
@@ -49,7 +48,7 @@ class Session:
 
     def __init__(
         self,
-        path: Path,
+        typed: Typed,
         opened: Opened,
         record: dict[str, Any],
         store: TrialStore,
@@ -57,7 +56,7 @@ class Session:
         service: Service,
         talk: Talk,
     ) -> None:
-        self._path, self._opened, self._store, self._seat, self._service = path, opened, store, seat, service
+        self._typed, self._opened, self._store, self._seat, self._service = typed, opened, store, seat, service
         self._signals, self._heard = _Signals(), 0
         self._launcher = launching.build(opened, record["uuid"])
         self._progress: Progress
@@ -89,15 +88,15 @@ class Session:
             if not self._is_replaced:  # else the workers are the other controller's by now
                 self._launcher.close()
             self._progress.close()
-        return _conclude(self._path, end.to_json(), standing)
+        return _conclude(self._typed, end.to_json(), standing)
 
     def _announce(self) -> None:
         experiment, jobdir = self._opened.experiment, self._opened.jobdir
         earlier = len(self._controller.ledger.trials)
         so_far = f", {earlier} trials so far" if earlier else ""
+        workers = launching.words(experiment, self._typed.path, self._typed.place)
         self._progress.note(
-            f"{experiment.name}: {experiment.sampler.name}, {launching.words(experiment, self._path)}{so_far}; "
-            f"everything is in {jobdir.path}"
+            f"{experiment.name}: {experiment.sampler.name}, {workers}{so_far}; everything is in {jobdir.path}"
         )
 
     def _loop(self) -> tuple[control.End, standings.Standing]:
@@ -148,7 +147,7 @@ class Session:
     def _bear(self, error: StoreError) -> None:
         """The store is away: wait for it where that makes sense. Raises what it said, or Interrupted."""
         if self._signals.count > self._heard:
-            raise Interrupted(f"interrupted while the store was away ({error}); `hpcho run {self._path}` goes on")
+            raise Interrupted(f"interrupted while the store was away ({error}); `{self._typed.run}` goes on")
         self._tell_of_waiting(self._service.bear(error))
 
     def _tell_of_waiting(self, error: StoreError) -> None:
@@ -167,7 +166,7 @@ class Session:
                 self._told.add(trial.cause.value)
                 self._progress.note(
                     f"trial {trial.tid} failed ({trial.cause}): {last_words(trial.error)}  "
-                    f"(`hpcho trials {shlex.quote(str(self._path))} --json` has the whole of it)"
+                    f"(`hpcho trials {self._typed.place} --json` has the whole of it)"
                 )
         for trial in self._controller.ledger.last_interrupted:
             if trial.cause is not None and trial.cause.value not in self._told and _attempt(trial) not in self._earlier:
@@ -198,7 +197,7 @@ class Session:
             self._progress.note("giving running trials back; nothing is lost")
             self._controller.stop("now", "interrupted", "interrupted")
         else:
-            raise Interrupted(f"interrupted; `hpcho run {self._path}` goes on")
+            raise Interrupted(f"interrupted; `{self._typed.run}` goes on")
 
     def _standing(self) -> standings.Standing:
         return standings.read(self._opened.experiment.name, self._opened.space, self._store, self._controller.ledger)
@@ -209,7 +208,7 @@ def _attempt(trial: Trial) -> tuple[int, int]:
     return trial.tid, trial.version
 
 
-def look_on(path: Path, opened: Opened, store: TrialStore, service: Service, talk: Talk) -> int:
+def look_on(typed: Typed, opened: Opened, store: TrialStore, service: Service, talk: Talk) -> int:
     """Look on while another process runs the experiment."""
     progress = open_progress(opened.experiment.budget, talk)
     ledger, cursor = standings.Ledger(), None
@@ -219,7 +218,7 @@ def look_on(path: Path, opened: Opened, store: TrialStore, service: Service, tal
     try:
         with signals.handled():
             progress.note(
-                f"already run by {holder}: looking on. Ctrl-C leaves it running; `hpcho stop {path}` ends it."
+                f"already run by {holder}: looking on. Ctrl-C leaves it running; `hpcho stop {typed.place}` ends it."
             )
             while signals.count == 0:
                 try:
@@ -242,34 +241,34 @@ def look_on(path: Path, opened: Opened, store: TrialStore, service: Service, tal
     finally:
         progress.close()
     if standing.end is None:
-        raise Interrupted(f"the run was ended from outside; `hpcho run {path}` goes on")
-    return _conclude(path, standing.end, standing)
+        raise Interrupted(f"the run was ended from outside; `{typed.run}` goes on")
+    return _conclude(typed, standing.end, standing)
 
 
-def _conclude(path: Path, end: dict[str, Any], standing: standings.Standing) -> int:
+def _conclude(typed: Typed, end: dict[str, Any], standing: standings.Standing) -> int:
     """Say how it ended and what to type next."""
-    quoted = shlex.quote(str(path))
     trials = f"{standing.ok} trials in {seconds(standing.elapsed_s)}"
     if standing.best:
         say(f"{trials}; best loss {number(standing.best['loss'])}: {best_words(standing)}")
     if end["reason"] in ("failures", "objective"):
         print(f"hpcho: {end['message']}", file=sys.stderr)  # noqa: T201 - an error's place
         more = ", or go on with a larger budget.failures" if end["reason"] == "failures" else ""
-        say(f"Next: mend the objective, then `hpcho run {quoted} --fresh`{more}.")
+        say(f"Next: mend the objective, then `{typed.run} --fresh`{more}.")
         return 1
     if end["reason"] == "interrupted":
-        say(f"Interrupted; nothing is lost. `hpcho run {quoted}` goes on.")
+        say(f"Interrupted; nothing is lost. `{typed.run}` goes on.")
         return Interrupted.exit_code
     if end["reason"] == "stopped":
-        say(f"Stopped. `hpcho run {quoted}` goes on.")
+        say(f"Stopped. `{typed.run}` goes on.")
         return 0
     say(f"Finished: {end['message']}.")
     if not end["usable"]:
-        why = f"hpcho: no trial was successful; `hpcho trials {quoted}` shows why"
+        why = f"hpcho: no trial was successful; `hpcho trials {typed.place}` shows why"
         print(why, file=sys.stderr)  # noqa: T201 - an error's place
         return 1
     say(
-        f"Next: `hpcho report {quoted} --open`, `hpcho best {quoted}`; a larger budget and `hpcho run` go on from here."
+        f"Next: `hpcho report {typed.place} --open`, `hpcho best {typed.place}`; "
+        f"a larger budget and `{typed.larger}` go on from here."
     )
     return 0
 

@@ -125,10 +125,11 @@ def open_trials(place: str, exp_key: str | None, password_file: Path | None) -> 
     return open_run(Path(place))
 
 
-def find_job_dir(path: Path) -> JobDir:
+def find_job_dir(path: Path, settings: Sequence[str] = ()) -> JobDir:
     """The job directory that belongs to ``path``: a YAML file, a job directory, or the YAML's copy inside one.
 
-    Once there was a run, a YAML with mistakes in it, or an objective that has been moved, does not stand in the way.
+    ``settings`` are those of ``open_experiment``, for a YAML. Once there was a run, a YAML with mistakes in it, or an
+    objective that has been moved, does not stand in the way.
     """
     if path.is_dir() or path.name == "experiment.yaml":
         jobdir = JobDir((path if path.is_dir() else path.parent).absolute())
@@ -138,13 +139,14 @@ def find_job_dir(path: Path) -> JobDir:
         raise UsageError(f"{path}: not a job directory (it has no experiment.json); name the experiment's YAML file")
     from hpcho import experiment as experiments  # noqa: PLC0415 - as in open_experiment
     from hpcho.experiment.extends import read  # noqa: PLC0415 - as in open_experiment
+    from hpcho.experiment.settings import apply  # noqa: PLC0415 - as in open_experiment
 
     folder = path.absolute().parent
-    settings = read(path)[0]
-    name, parent = settings.get("name"), settings.get("job_dir", "runs")
+    data = apply(read(path)[0], settings)[0]
+    name, parent = data.get("name"), data.get("job_dir", "runs")
     if isinstance(name, str) and isinstance(parent, str) and _job_dir(parent, name, folder).record_file.is_file():
         return _job_dir(parent, name, folder)
-    experiment = experiments.load(path)[0]
+    experiment = experiments.load(path, settings)[0]
     return _job_dir(experiment.job_dir, experiment.name, folder)
 
 

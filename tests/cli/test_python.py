@@ -1,6 +1,8 @@
 """hpcho from Python: load, run and the Results that both give."""
 
 import os
+import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -25,6 +27,54 @@ def objective(params, trial):
     time.sleep(1)
     return params["x"] ** 2
 """
+
+MANY_TRIALS = """
+name: lab
+objective: {python: "train.py:objective"}
+space: {x: {float: [0, 1]}}
+budget: {trials: 50}
+launcher: {local: {workers: 1}}
+"""
+CALL = """
+import hpcho
+from hpcho.errors import Interrupted
+try:
+    hpcho.run({yaml!r})
+except Interrupted as error:
+    print("interrupted:", error)
+"""
+START = """
+import os, signal, subprocess
+class Popen(subprocess.Popen):
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        os.kill(os.getpid(), signal.SIGINT)
+subprocess.Popen = Popen
+"""
+END = """
+import builtins, os, signal
+say = builtins.print
+def print(*words, **how):
+    say(*words, **how)
+    if str(words[0]).startswith("Next:"):
+        os.kill(os.getpid(), signal.SIGINT)
+builtins.print = print
+"""
+
+
+def calling(bench):
+    """A script that calls hpcho.run and says when that was interrupted."""
+    code = CALL.format(yaml=str(bench.yaml))
+    return subprocess.Popen([sys.executable, "-u", "-c", code], stdout=subprocess.PIPE, text=True, env=os.environ)
+
+
+def waited_for(condition, seconds=60):
+    until = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > until:
+            return False
+        time.sleep(0.05)
+    return True
 
 
 def test_the_package_is_light_and_names_what_it_gives():
@@ -201,27 +251,59 @@ def test_an_interrupt_lets_running_trials_finish(bench):
     """,
         SLEEPS,
     )
-    code = f"""
-import hpcho
-from hpcho.errors import Interrupted
-try:
-    hpcho.run({str(bench.yaml)!r})
-except Interrupted as error:
-    print("interrupted:", error)
-"""
-    script = subprocess.Popen([sys.executable, "-u", "-c", code], stdout=subprocess.PIPE, text=True, env=os.environ)
+    script = calling(bench)
     logs = bench.jobdir.trials
     until = time.monotonic() + 60
     while not list(logs.glob("*/stdout.log")) and time.monotonic() < until:
         time.sleep(0.05)
     script.send_signal(signal.SIGINT)
     said, _ = script.communicate(timeout=60)
-    assert "Ctrl-C again gives them back" in said
+    assert "Ctrl-C again gives it back" in said
     assert "interrupted:" in said
     states = [row["state"] for row in package.load(bench.yaml).rows()]
     assert "running" not in states
     assert states.count("done") >= 1
     assert Interrupted.exit_code == 130
+
+
+@pytest.mark.slow
+def test_a_second_interrupt_gives_running_trials_back(bench):
+    bench.write(MANY_TRIALS, SLEEPS.replace("sleep(1)", "sleep(100)"))
+    script = calling(bench)
+    assert waited_for(lambda: list(bench.jobdir.trials.glob("*/stdout.log")))
+    script.send_signal(signal.SIGINT)
+    heard = []
+    while "Ctrl-C again gives" not in (line := script.stdout.readline()):
+        heard.append(line)
+        assert line, heard
+    script.send_signal(signal.SIGINT)
+    said, _ = script.communicate(timeout=60)
+    assert "giving running trials back" in said
+    assert "interrupted:" in said
+    assert package.load(bench.yaml).standing.trials["running"] == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("edge", ["START", "END"])
+def test_an_interrupt_at_the_edges_of_a_run_is_not_lost(bench, edge):
+    code = {"START": START, "END": END}[edge] + CALL.format(yaml=str(bench.yaml))
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert "interrupted: " in done.stdout, done.stderr
+    assert "KeyboardInterrupt" not in done.stderr
+    assert package.run(bench.yaml).standing.state == "finished"
+
+
+@pytest.mark.slow
+def test_a_run_elsewhere_is_found_and_says_how_to_find_it(bench, hpcho, capfd):
+    results = package.run(bench.yaml, {"budget.trials": 2, "name": "other", "job_dir": "else where"})
+    assert results.path == bench.folder / "else where" / "other"
+    assert results.standing.state == "finished"
+    commands = re.findall(r"`(hpcho (?:best|report|run) [^`]+)`", capfd.readouterr().out)
+    assert len(commands) == 3
+    for command in commands:
+        done = hpcho(*[word for word in shlex.split(command)[1:] if word != "--open"])
+        assert done.returncode == 0, (command, done.stderr)
+    assert not bench.jobdir.path.exists()
 
 
 @pytest.mark.slow
