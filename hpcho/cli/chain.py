@@ -186,7 +186,7 @@ def _await(chain: Chain, job: str, experiment: Experiment, typed: Typed) -> int:
         time.sleep(LOOK_S)
     assert row is not None
     if jobs.is_queued(row):
-        say(f"queued as job {job} ({row.reason}); it runs as soon as SLURM lets it: {_ways(job, typed)}")
+        say(f"queued as job {job} ({jobs.why(row)}); it runs as soon as SLURM lets it: {_ways(job, typed)}")
     else:
         say(
             f"job {job} runs on {row.node}, and what it does cannot be seen from here yet: see {chain.log(job)}. "

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import shlex
+import time
 from typing import TYPE_CHECKING
 
 from hpcho.errors import LauncherError
 from hpcho.launchers.endings import QUEUED, has_ended
-from hpcho.launchers.scheduler import QueueFull, Scheduler
+from hpcho.launchers.scheduler import QueueFull, Scheduler, wait_words
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
     from hpcho.launchers.scheduler import Row
 
-__all__ = ["LIVE", "cancel", "directives", "find", "is_queued", "row_of", "submit"]
+__all__ = ["LIVE", "cancel", "directives", "find", "is_queued", "row_of", "submit", "why"]
 
 WAITING = "PENDING"
 LIVE = "PENDING,CONFIGURING,RUNNING,SUSPENDED"
@@ -51,6 +52,11 @@ def row_of(job: str) -> Row | None:
 def is_queued(row: Row) -> bool:
     """Whether a job has no node yet."""
     return row.state in QUEUED
+
+
+def why(row: Row) -> str:
+    """Why a job is queued, and when SLURM expects to start it."""
+    return wait_words([row], time.time())
 
 
 def find(name: str, *, states: str = WAITING) -> list[str]:

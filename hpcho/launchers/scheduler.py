@@ -6,7 +6,9 @@ import contextlib
 import os
 import re
 import subprocess
+from collections import Counter
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +18,7 @@ from hpcho.errors import LauncherError
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
 
-__all__ = ["Account", "QueueFull", "Row", "Scheduler", "SlurmAway", "parse_accounts", "parse_queue"]
+__all__ = ["Account", "QueueFull", "Row", "Scheduler", "SlurmAway", "parse_accounts", "parse_queue", "wait_words"]
 
 ANSWER_S = 20.0
 """How long a command may take. Clients give up by themselves after twice MessageTimeout (slurm.conf(5), 10 s)."""
@@ -25,8 +27,8 @@ SUBMIT_S = 60.0
 LARGEST_ARRAY = 1001
 """MaxArraySize where nobody says otherwise (slurm.conf(5))."""
 
-ROW = "%i|%T|%M|%r|%N|%k"
-"""squeue(1), --format: the task's id, state, time used, reason, nodes and, last since it may hold anything, comment."""
+ROW = "%i|%T|%M|%r|%N|%S|%k"
+"""squeue(1), --format: the task's id, state, time used, reason, nodes, start and, last as it may be anything, comment."""
 ACCOUNT = "JobID,State,ExitCode,MaxRSS,ReqMem,NodeList"
 
 FOR_CLIENTS = frozenset({"SLURM_CONF", "SLURM_CONF_SERVER", "SLURM_CLUSTERS", "SLURM_JWT"})
@@ -65,7 +67,8 @@ class QueueFull(LauncherError):
 class Row:
     """A job, or one task of an array, as the scheduler shows it.
 
-    ``id`` is ``ARRAY_TASK`` for a task and the job's id else; ``node`` is empty while it waits.
+    ``id`` is ``ARRAY_TASK`` for a task and the job's id else; ``node`` is empty while it waits. ``starts_at``, in
+    seconds since the epoch: for a job that waits SLURM's own guess, where it has made one.
     """
 
     id: str
@@ -74,6 +77,7 @@ class Row:
     reason: str = ""
     node: str = ""
     comment: str = ""
+    starts_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,11 +265,21 @@ def parse_queue(text: str) -> list[Row]:
     """squeue's lines, as ``ROW`` asks for them. Rows of many tasks are left out: those ended before they began."""
     rows = []
     for line in text.splitlines():
-        fields = line.strip().split("|", 5)
-        if len(fields) == 6 and "[" not in fields[0]:  # noqa: PLR2004 - else a heading: CLUSTER: name
-            job, state, elapsed, reason, node, comment = fields
-            rows.append(Row(job, state, _seconds(elapsed), reason, node, "" if comment == "(null)" else comment))
+        fields = line.strip().split("|", 6)
+        if len(fields) == 7 and "[" not in fields[0]:  # noqa: PLR2004 - else a heading: CLUSTER: name
+            job, state, elapsed, reason, node, start, comment = fields
+            comment = "" if comment == "(null)" else comment
+            starts_at = _epoch(start) if state == "PENDING" else None
+            rows.append(Row(job, state, _seconds(elapsed), reason, node, comment, starts_at))
     return rows
+
+
+def wait_words(rows: Sequence[Row], now: float) -> str:
+    """Why jobs wait (what SLURM says of most), and when the first is expected to start; ``now`` since the epoch."""
+    reason, _ = Counter(row.reason for row in rows).most_common(1)[0]
+    starts_at = min((row.starts_at for row in rows if row.starts_at is not None), default=None)
+    when = "" if starts_at is None else f", expected to start {_until(starts_at - now)}"
+    return f"{reason or 'no reason given'}{when}"
 
 
 def parse_accounts(text: str) -> dict[str, Account]:
@@ -334,6 +348,22 @@ def _seconds(elapsed: str) -> int:
         return total + int(days or 0) * 86400
     except ValueError:
         return 0
+
+
+def _epoch(time: str) -> float | None:
+    """Seconds since the epoch of a local time as SLURM writes it; None for N/A and the like."""
+    try:
+        return datetime.fromisoformat(time).timestamp()
+    except ValueError:
+        return None
+
+
+def _until(seconds: float) -> str:
+    """A guess in words, as coarse as guesses are: it changes rarely, and promises nothing."""
+    for unit_s, step, name in ((86400, 1, "days"), (3600, 1, "h"), (600, 10, "min"), (60, 1, "min")):
+        if seconds >= 1.5 * unit_s:
+            return f"in about {round(seconds / unit_s) * step} {name}"
+    return "soon"
 
 
 def _end_of(path: str) -> str:

@@ -11,14 +11,13 @@ import logging
 import math
 import threading
 import time
-from collections import Counter
 from typing import TYPE_CHECKING
 
 from hpcho.errors import LauncherError
 from hpcho.launchers.arrays import Arrays
 from hpcho.launchers.health import Health
 from hpcho.launchers.queue import Queue
-from hpcho.launchers.scheduler import QueueFull, Row, Scheduler, SlurmAway
+from hpcho.launchers.scheduler import QueueFull, Row, Scheduler, SlurmAway, wait_words
 from hpcho.launchers.silence import Silence
 
 if TYPE_CHECKING:
@@ -376,9 +375,8 @@ class SlurmLauncher:
         now = time.monotonic()
         if not live or not all(job.is_queued and now - job.since >= WAITS_S for job in live):
             return None
-        reason, _ = Counter(job.row.reason for job in live).most_common(1)[0]
         jobs = "the job" if len(live) == 1 else f"any of {len(live)} jobs"
-        return f"waiting: SLURM has not started {jobs} yet ({reason or 'no reason given'})"
+        return f"waiting: SLURM has not started {jobs} yet ({wait_words([job.row for job in live], time.time())})"
 
     def _hopeless_words(self, jobs: Sequence[Job]) -> str:
         last = jobs[-1]

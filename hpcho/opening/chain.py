@@ -77,4 +77,4 @@ def live(chain: Chain) -> list[Row]:
 
 def how(row: Row) -> str:
     """A job's state in words."""
-    return f"{row.state.lower()}, {row.reason if jobs.is_queued(row) else f'on {row.node}'}"
+    return f"{row.state.lower()}, {jobs.why(row) if jobs.is_queued(row) else f'on {row.node}'}"

@@ -539,6 +539,14 @@ def test_jobs_that_cannot_start_are_told(lab):
     launcher("close")
 
 
+def test_when_slurm_expects_to_start_jobs_is_told(lab):
+    launcher = lab(partition="cpu", options={"begin": "now+1260"}).launcher()
+    launcher.top_up(1)
+    words = "waiting: SLURM has not started the job yet (BeginTime, expected to start in about 20 min)"
+    assert until(lambda: launcher("notice")) == words
+    launcher("close")
+
+
 def test_the_environment_of_a_job_that_the_controller_runs_in_is_not_handed_on(lab):
     lab = lab(partition="cpu", mem_gb=0.25, options={"account": "testers"})
     mine = {"SLURM_JOB_END_TIME": "12", "SLURM_MEM_PER_CPU": "7", "SLURM_ARRAY_TASK_ID": "5"}

@@ -1,17 +1,29 @@
 """SLURM's commands, with answers recorded from SLURM 22.05."""
 
+from datetime import datetime
+
 import pytest
 
 from hpcho.errors import LauncherError
-from hpcho.launchers.scheduler import Account, QueueFull, Row, Scheduler, SlurmAway, parse_accounts, parse_queue
+from hpcho.launchers.scheduler import (
+    Account,
+    QueueFull,
+    Row,
+    Scheduler,
+    SlurmAway,
+    parse_accounts,
+    parse_queue,
+    wait_words,
+)
 
 QUEUE = """\
-6_1|CANCELLED|0:08|None|cpu1|(null)
-30_2|FAILED|0:04|NonZeroExitCode|cpu1|hpcho:1234
-3|PREEMPTED|1-02:00:20|None|cpu1|a|b hpcho:1234
-14_2|PENDING|0:00|JobArrayTaskLimit||(null)
-66_[4-12,16-19,21-29,801-899]|CANCELLED|0:00|None||hpcho:1234
-14_0|COMPLETED|INVALID|None|cpu2|(null)
+6_1|CANCELLED|0:08|None|cpu1|2026-11-25T13:00:00|(null)
+30_2|FAILED|0:04|NonZeroExitCode|cpu1|2026-11-25T13:00:00|hpcho:1234
+3|PREEMPTED|1-02:00:20|None|cpu1|2026-11-24T13:00:00|a|b hpcho:1234
+14_2|PENDING|0:00|JobArrayTaskLimit||N/A|(null)
+15|PENDING|0:00|Resources||2026-11-25T14:30:00|hpcho:1234
+66_[4-12,16-19,21-29,801-899]|CANCELLED|0:00|None||N/A|hpcho:1234
+14_0|COMPLETED|INVALID|None|cpu2|2026-11-25T13:00:00|(null)
 """
 
 ACCOUNTS = """\
@@ -35,8 +47,31 @@ def test_rows_of_squeue():
         Row("30_2", "FAILED", 4, "NonZeroExitCode", "cpu1", "hpcho:1234"),
         Row("3", "PREEMPTED", 93620, "None", "cpu1", "a|b hpcho:1234"),
         Row("14_2", "PENDING", 0, "JobArrayTaskLimit", "", ""),
+        Row("15", "PENDING", 0, "Resources", "", "hpcho:1234", datetime(2026, 11, 25, 14, 30).timestamp()),  # noqa: DTZ001 - SLURM's times are local
         Row("14_0", "COMPLETED", 0, "None", "cpu2", ""),
     ]
+
+
+@pytest.mark.parametrize(
+    ("starts", "words"),
+    [
+        ([None], "Priority"),
+        ([30.0], "Priority, expected to start soon"),
+        ([-900.0], "Priority, expected to start soon"),
+        ([None, 7200.0, 130.0], "Priority, expected to start in about 2 min"),
+        ([14 * 60.0], "Priority, expected to start in about 14 min"),
+        ([22 * 60.0], "Priority, expected to start in about 20 min"),
+        ([7 * 3600.0], "Priority, expected to start in about 7 h"),
+        ([50 * 3600.0], "Priority, expected to start in about 2 days"),
+    ],
+)
+def test_why_jobs_wait_and_for_how_long_about(starts, words):
+    rows = [Row(str(i), "PENDING", 0, "Priority", starts_at=after and 1e9 + after) for i, after in enumerate(starts)]
+    assert wait_words(rows, 1e9) == words
+
+
+def test_a_reason_that_slurm_does_not_give():
+    assert wait_words([Row("1", "PENDING")], 0.0) == "no reason given"
 
 
 def test_what_accounting_knows():
@@ -71,8 +106,8 @@ def slurm(tmp_path, monkeypatch):
 
 def test_one_squeue_for_all_of_the_user(slurm):
     calls = slurm("squeue", QUEUE)
-    assert len(Scheduler().queue()) == 5
-    assert calls() == ["--noheader --array --states=all --format=%i|%T|%M|%r|%N|%k --me"]
+    assert len(Scheduler().queue()) == 6
+    assert calls() == ["--noheader --array --states=all --format=%i|%T|%M|%r|%N|%S|%k --me"]
 
 
 def test_a_job_that_slurm_has_forgotten_is_no_error(slurm):
