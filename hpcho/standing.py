@@ -164,6 +164,8 @@ class Standing:
     """So many of them had saved work to go on from."""
     end: dict[str, Any] | None = None
     notice: str | None = None
+    staff: dict[str, int] | None = None
+    """How many workers are busy, idle, starting, queued and lost; None where nobody counts them."""
 
     @property
     def has_ended(self) -> bool:
@@ -186,6 +188,7 @@ class Standing:
             "trials": self.trials,
             "best": self.best,
             "workers": self.workers,
+            "staff": self.staff,
             "elapsed_s": round(self.elapsed_s, 3),
             "trials_per_hour": round(self.trials_per_hour, 3),
             "failures": self.failures,
@@ -196,8 +199,13 @@ class Standing:
         }
 
 
-def read(name: str, space: Space, store: TrialStore, ledger: Ledger | None = None) -> Standing:
-    """The standing now. Pass a ledger that is up to date, or none to read every trial."""
+def read(
+    name: str, space: Space, store: TrialStore, ledger: Ledger | None = None, staff: dict[str, int] | None = None
+) -> Standing:
+    """The standing now. Pass a ledger that is up to date, or none to read every trial.
+
+    ``staff``: as the controller has it; others read what it told some seconds ago.
+    """
     if ledger is None:
         ledger = Ledger()
         ledger.apply(store.changes()[1])
@@ -206,9 +214,12 @@ def read(name: str, space: Space, store: TrialStore, ledger: Ledger | None = Non
     elapsed_s = float((store.get("clock") or {}).get("elapsed_s", 0.0))
     best = ledger.best
     finished = ledger.states[TrialState.DONE]
+    state = _state(seat, end, is_waiting=bool(notice) and not ledger.running)
+    if staff is None and state in ("running", "waiting"):
+        staff = store.get("workers")
     return Standing(
         name=name,
-        state=_state(seat, end, is_waiting=bool(notice) and not ledger.running),
+        state=state,
         trials={state.label: ledger.states[state] for state in TrialState},
         best={"tid": best.tid, "loss": best.loss, "params": space.decode(best.vals)} if best else None,
         workers=[
@@ -227,6 +238,7 @@ def read(name: str, space: Space, store: TrialStore, ledger: Ledger | None = Non
         saved=ledger.saved,
         end=end,
         notice=notice,
+        staff=staff,
     )
 
 

@@ -8,6 +8,7 @@ import time
 from enum import Enum
 from typing import TYPE_CHECKING, Protocol
 
+from hpcho.cli.canvas import Canvas
 from hpcho.cli.output import last_words, number, seconds
 
 if TYPE_CHECKING:
@@ -100,23 +101,20 @@ class Lines:
 
 
 class Terminal:
-    """A block of three lines that is drawn anew a few times a second."""
+    """A block of a few lines, drawn anew whenever there is something to show."""
 
     def __init__(self, budget: Budget) -> None:
-        from rich.live import Live  # noqa: PLC0415 - only a run on a terminal draws
-
         self._budget = budget
-        self._live = Live(refresh_per_second=4, redirect_stderr=False, redirect_stdout=False)
-        self._live.start()
+        self._canvas = Canvas()
 
     def show(self, standing: Standing) -> None:
-        self._live.update(Block(standing, self._budget))
+        self._canvas.draw(Block(standing, self._budget))
 
     def note(self, text: str) -> None:
-        self._live.console.print(text, markup=False, highlight=False, soft_wrap=True)  # commands can be copied whole
+        self._canvas.note(text)
 
     def close(self) -> None:
-        self._live.stop()
+        self._canvas.close()
 
 
 class Block:
@@ -209,9 +207,22 @@ def best_words(standing: Standing) -> str:
 
 
 def work_words(standing: Standing) -> str:
-    """What runs now."""
-    running = standing.trials["running"]
-    return f"{running} running" + (f", {standing.trials['new']} queued" if standing.trials["new"] else "")
+    """Who works now, and how many trials wait."""
+    waiting = f"; {counted(standing.trials['new'], 'trial')} waiting" if standing.trials["new"] else ""
+    return staff_words(standing) + waiting
+
+
+def staff_words(standing: Standing) -> str:
+    """Workers by what they do, or where nobody counts them, the trials that run."""
+    if standing.staff is None:
+        return f"{standing.trials['running']} running"
+    busy, *others = (f"{count} {what}" for what, count in standing.staff.items() if count or what == "busy")
+    return ", ".join([f"workers: {busy}", *others])
+
+
+def counted(count: int, noun: str) -> str:
+    """A number of things."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def cause_words(counts: Mapping[str, int]) -> str:

@@ -200,7 +200,8 @@ class Session:
             raise Interrupted(f"interrupted; `{self._typed.run}` goes on")
 
     def _standing(self) -> standings.Standing:
-        return standings.read(self._opened.experiment.name, self._opened.space, self._store, self._controller.ledger)
+        name, ledger = self._opened.experiment.name, self._controller.ledger
+        return standings.read(name, self._opened.space, self._store, ledger, self._controller.staff)
 
 
 def _attempt(trial: Trial) -> tuple[int, int]:

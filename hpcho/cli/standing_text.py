@@ -28,6 +28,8 @@ def standing_text(now: Standing, budget: Budget, *, width: int | None = None, aw
     if now.interrupted:
         saved = f"; {now.saved} had saved work, and went on from there" if now.saved else ""
         lines.append(("interrupted", f"{_causes(now.interrupted)}  (tried again{saved})"))
+    if now.staff is not None:
+        lines.append(("workers", "  ".join(f"{count} {what}" for what, count in now.staff.items() if count) or "none"))
     lines += [
         ("worker", f"{worker['owner']}  trial {worker['tid']}  {seconds(worker['since_s'])}") for worker in now.workers
     ]

@@ -6,6 +6,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Protocol
 
+from hpcho.cli.canvas import Canvas
 from hpcho.cli.output import say
 from hpcho.cli.progress import headline, is_drawable
 from hpcho.cli.standing_text import standing_text
@@ -74,10 +75,7 @@ class _Block:
     """The standing on a terminal, drawn anew in place; it follows the terminal's width."""
 
     def __init__(self) -> None:
-        from rich.live import Live  # noqa: PLC0415 - only a watching terminal needs it
-
-        self._live = Live(auto_refresh=False)
-        self._live.start()
+        self._canvas = Canvas()
         self._last: tuple[Standing, Budget] | None = None
 
     def show(self, now: Standing, budget: Budget) -> None:
@@ -88,14 +86,13 @@ class _Block:
         self._draw(str(error))
 
     def _draw(self, away: str | None = None) -> None:
-        from rich.text import Text  # noqa: PLC0415 - as above
+        from rich.text import Text  # noqa: PLC0415 - rich: only a watching terminal needs it
 
         assert self._last is not None
-        text = standing_text(*self._last, width=self._live.console.width, away=away)
-        self._live.update(Text(text), refresh=True)
+        self._canvas.draw(Text(standing_text(*self._last, width=self._canvas.width, away=away)))
 
     def close(self) -> None:
-        self._live.stop()
+        self._canvas.close()
 
 
 class _Lines:

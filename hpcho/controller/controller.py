@@ -9,10 +9,11 @@ from __future__ import annotations
 import logging
 import math
 import time
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from hpcho import checkpoints, results
+from hpcho.controller.board import Board
 from hpcho.controller.canary import Canary
 from hpcho.controller.keep import Keeper
 from hpcho.controller.listening import Listening
@@ -93,8 +94,8 @@ class Controller:
         slurm = experiment.launcher.slurm
         self._canary = Canary(is_wanted=slurm is not None and slurm.canary)
         self._unheard: set[int] = set()
-        self._noticed: str | None = None
-        self._durations: dict[str, float] | None = None
+        self._board = Board(store)
+        self._lost = 0
         self._ending: tuple[End, float] | None = None
         self._obeyed: dict[str, Any] | None = None
         self._identity = store.get("identity")
@@ -109,13 +110,18 @@ class Controller:
         """Whether the last step found something changed."""
         store.put("control", None)
         store.put("end", None)
-        store.put("notice", None)
+        self._board.tell("notice", None)
         self._revive()
 
     @property
     def workers(self) -> int:
         """How many workers there may be; 0 where they are started by hand."""
         return self._launcher.capacity
+
+    @property
+    def staff(self) -> dict[str, int]:
+        """How many workers are busy, idle, starting and queued, and how many were lost with their trial so far."""
+        return {"busy": len(self.ledger.running), **asdict(self._launcher.crew), "lost": self._lost}
 
     def step(self) -> End | None:
         """One pass over what has changed; the End once the run is over and nothing runs any more."""
@@ -153,10 +159,8 @@ class Controller:
 
     def _record_durations(self) -> None:
         """Tell workers whose time is limited how long trials take."""
-        known = self.ledger.durations()
-        if self.experiment.mongo is not None and known != self._durations:
-            self._durations = known
-            self._store.put("durations", known)
+        if self.experiment.mongo is not None:
+            self._board.tell("durations", self.ledger.durations())
 
     def _obey(self) -> None:
         """Do what ``hpcho stop`` has asked for."""
@@ -175,6 +179,7 @@ class Controller:
         if now - self._recorded_at >= CLOCK_S:
             self.record_clock()
             self._record_durations()
+            self._board.tell("workers", self.staff)
 
     def _refresh(self) -> list[Trial]:
         self._cursor, changed = self._store.changes(self._cursor)
@@ -197,6 +202,7 @@ class Controller:
                 continue
             folder = self._jobdir.trial(trial.tid)
             failure = replace(failure, saved=checkpoints.saved(folder))
+            self._lost += 1
             # A result that its worker has left behind is adopted once the trial is nobody's.
             retry = may_retry(trial, failure, self.experiment.retries) or self._has_late_result(trial)
             log.warning("trial %d: %s; %s", trial.tid, failure.error, "it goes back" if retry else "no attempt is left")
@@ -261,13 +267,7 @@ class Controller:
         owners = {owner for owner in holders if owner}
         self._launcher.top_up(int(min(1 if goes_alone else self.workers, wanted)), owners)
         alone = "one worker goes first; the others follow when its trial is under way" if goes_alone else None
-        self._tell("; ".join(filter(None, (self._launcher.notice, alone))) or None)
-
-    def _tell(self, notice: str | None) -> None:
-        """Put what the user should know at once beside the run's standing."""
-        if notice != self._noticed:
-            self._noticed = notice
-            self._store.put("notice", notice)
+        self._board.tell("notice", "; ".join(filter(None, (self._launcher.notice, alone))) or None)
 
     @property
     def _grace_s(self) -> float:
@@ -379,7 +379,7 @@ class Controller:
         if self.ledger.running or asked_for:
             return None
         self.record_clock()
-        self._tell(None)
+        self._board.tell("notice", None)
         end = replace(end, usable=self.ledger.ok > 0)  # trials that were running then have finished since
         self._store.put("control", {"stop": "over"}, expected=None)  # workers that find nothing to do leave
         self._store.put("end", end.to_json())

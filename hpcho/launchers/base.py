@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -9,7 +10,19 @@ if TYPE_CHECKING:
 
     from hpcho.trial import Failure, Owner
 
-__all__ = ["Launcher"]
+__all__ = ["Crew", "Launcher"]
+
+
+@dataclass(frozen=True, slots=True)
+class Crew:
+    """A launcher's workers that hold no trial, as far as it knows.
+
+    ``idle`` have held one before, ``starting`` have not yet; ``queued`` wait for a machine.
+    """
+
+    idle: int = 0
+    starting: int = 0
+    queued: int = 0
 
 
 class Launcher(Protocol):
@@ -26,6 +39,10 @@ class Launcher(Protocol):
     @property
     def notice(self) -> str | None:
         """What keeps workers from starting or being watched, in words for the user; None when nothing does."""
+
+    @property
+    def crew(self) -> Crew:
+        """Its workers beside those whose owners the last ``top_up`` was told."""
 
     def top_up(self, wanted: int, owners: Collection[Owner]) -> None:
         """Have at least ``wanted`` workers, those included that are still queued or starting.

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hpcho.errors import LauncherError
+from hpcho.launchers.base import Crew
 from hpcho.launchers.processes import exit_words, kill_strays
 from hpcho.trial import Cause, Failure, Owner, start_ticks
 
@@ -43,6 +44,8 @@ class _Worker:
     owner: Owner
     started_at: float
     is_released: bool = False
+    has_worked: bool = False
+    is_busy: bool = False
 
 
 class LocalLauncher:
@@ -60,12 +63,22 @@ class LocalLauncher:
         self._not_before = 0.0
         self._reader, self._writer = os.pipe()
 
+    @property
+    def crew(self) -> Crew:
+        """Processes that are alive and hold no trial."""
+        free = [worker for worker in self._workers.values() if not worker.is_busy and worker.process.poll() is None]
+        idle = sum(worker.has_worked for worker in free)
+        return Crew(idle=idle, starting=len(free) - idle)
+
     def top_up(self, wanted: int, owners: Collection[Owner]) -> None:
         """Start workers until ``wanted`` are alive; those of an earlier controller that still finish a trial are some.
 
         Raises LauncherError when they fail as they start.
         """
         self._collect()
+        for owner, worker in self._workers.items():
+            worker.is_busy = owner in owners
+            worker.has_worked |= worker.is_busy
         wanted -= sum(owner.is_alive_here() for owner in owners if owner not in self._workers)
         if self._early_exits >= EARLY_EXITS:
             raise LauncherError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from hpcho.launchers.base import Crew
 from hpcho.trial import Cause, Failure, Owner
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ class NoLauncher:
 
     capacity = 0
     notice = None
+    crew = Crew()
 
     def top_up(self, wanted: int, owners: Collection[Owner]) -> None:
         """Whoever starts workers by hand decides how many."""

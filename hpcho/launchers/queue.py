@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from hpcho.launchers.base import Crew
 from hpcho.launchers.endings import GONE, QUEUED, has_ended
 from hpcho.launchers.scheduler import Account, Row, SlurmAway
 
@@ -69,6 +71,20 @@ class Queue:
     def live(self) -> list[Job]:
         """The run's own jobs that have not ended."""
         return [job for job in self.jobs.values() if job.is_ours and not job.has_ended]
+
+    def crew(self, held: Iterable[str | None], worked: Collection[str], size: int) -> Crew:
+        """The workers of the run's jobs, ``size`` each, without those that hold a trial.
+
+        ``held`` names the job of each that does, ``worked`` the jobs where one ever did.
+        """
+        busy, free = Counter(held), Counter[str]()
+        for job in self.live():
+            name = job.row.id
+            if job.is_queued:
+                free["queued"] += size
+            elif job.row.state != "COMPLETING":
+                free["idle" if name in worked else "starting"] += max(size - busy[name], 0)
+        return Crew(**free)
 
     def add(self, rows: Iterable[Row]) -> None:
         """Jobs that were submitted just now and that squeue may not show yet."""

@@ -28,7 +28,7 @@ LARGEST_ARRAY = 1001
 """MaxArraySize where nobody says otherwise (slurm.conf(5))."""
 
 ROW = "%i|%T|%M|%r|%N|%S|%k"
-"""squeue(1), --format: the task's id, state, time used, reason, nodes, start and, last as it may be anything, comment."""
+"""squeue(1), --format: a task's id, state, time used, reason, nodes, start and, last as it may be anything, comment."""
 ACCOUNT = "JobID,State,ExitCode,MaxRSS,ReqMem,NodeList"
 
 FOR_CLIENTS = frozenset({"SLURM_CONF", "SLURM_CONF_SERVER", "SLURM_CLUSTERS", "SLURM_JWT"})

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from hpcho.experiment import launchers as specs
     from hpcho.jobdir import JobDir
+    from hpcho.launchers.base import Crew
     from hpcho.launchers.queue import Job
     from hpcho.trial import Failure, Owner
 
@@ -125,6 +126,11 @@ class SlurmLauncher:
         if nodes := self._health.excluded:
             parts.append(f"avoiding {', '.join(nodes)}: workers kept dying there")
         return "; ".join(parts) or None
+
+    @property
+    def crew(self) -> Crew:
+        """Workers in jobs; all that one waiting job will have are queued."""
+        return self._queue.crew(self._request[1], self._health.worked, self._spec.workers_in_job)
 
     def script(self, workers: int | None = None) -> str:
         """The script that is submitted for so many workers (default: all that there may be). Asks nothing of SLURM."""

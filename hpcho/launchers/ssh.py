@@ -21,6 +21,7 @@ import time
 from typing import TYPE_CHECKING
 
 from hpcho.errors import LauncherError
+from hpcho.launchers.base import Crew
 from hpcho.launchers.hosts import files, read_hosts
 from hpcho.launchers.login import Door, Trouble
 from hpcho.launchers.outpost import Outpost
@@ -103,6 +104,7 @@ class SshLauncher:
         """Where workers may be that an earlier controller has started."""
         self._wanted, self._wanted_at = 0, -math.inf
         self._owners: frozenset[Owner] = frozenset()
+        self._worked: set[tuple[str | None, int, int]] = set()
         self._is_releasing = False
         self._left = ""
         self._began_at = time.monotonic()
@@ -130,9 +132,18 @@ class SshLauncher:
         verb = "is" if len(troubled) == 1 else "are"
         return f"{len(troubled)} of {len(self._posts)} hosts {verb} not in use and will be tried again: {words}{more}"
 
+    @property
+    def crew(self) -> Crew:
+        """Workers on hosts that answer."""
+        there = {(post.hostname, *key) for post in self._posts if post.is_open for key in post.workers - post.released}
+        free = there - {(owner.host, owner.pid, owner.started) for owner in self._owners}
+        idle = len(free & self._worked)
+        return Crew(idle=idle, starting=len(free) - idle + sum(post.starting for post in self._posts))
+
     def top_up(self, wanted: int, owners: Collection[Owner]) -> None:
         """Have ``wanted`` workers. Raises LauncherError when none of the hosts can be used, and none ever could."""
         self._owners = frozenset(owners)
+        self._worked |= {(owner.host, owner.pid, owner.started) for owner in owners}
         self._vigil.keep(self._owners)
         is_more = wanted > self._wanted or time.monotonic() - self._wanted_at > FRESH_S
         self._wanted, self._wanted_at = wanted, time.monotonic()

@@ -2,23 +2,38 @@
 
 import io
 import os
-import pty
-import select
+import re
+import signal
 import subprocess
 import sys
-import time
 
 import mongo_server
 import pytest
+from terminal import Screen, Session, plain
 
+from hpcho.cli.canvas import Canvas
 from hpcho.cli.output import last_words
-from hpcho.cli.progress import Block, Lines, Silence, Talk, Terminal, left_s, open_progress
+from hpcho.cli.progress import Block, Lines, Silence, Talk, Terminal, headline, left_s, open_progress
 from hpcho.cli.standing_text import standing_text
 from hpcho.cli.trial_table import trial_table
 from hpcho.experiment.schema import Budget
 from hpcho.report.table import Row
 from hpcho.standing import Standing
 
+EXPERIMENT = """
+name: lab
+objective: {python: "train.py:objective"}
+space: {x: {float: [-5, 5]}, learning_rate: {float: [0.001, 0.1], log: true}, units: {int: [8, 64]}}
+sampler: {name: random, seed: 3}
+budget: {trials: 12}
+launcher: {local: {workers: 2}}
+"""
+SLOW = """
+import time
+def objective(params):
+    time.sleep(0.4)
+    return params["x"] ** 2
+"""
 ADVICE = "give units at least 16 in the search space of experiment.yaml, and then put the trial back with requeue"
 
 
@@ -43,12 +58,6 @@ def drawn(width, **more):
     with console.capture() as captured:
         console.print(Block(standing(**more), Budget(trials=40)), soft_wrap=False)
     return [line for line in plain(captured.get()).splitlines() if line.strip()]
-
-
-def plain(text):
-    import re
-
-    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text)
 
 
 @pytest.mark.parametrize("width", [40, 80, 160])
@@ -119,35 +128,13 @@ def test_an_error_in_one_line(error, words):
     assert last_words(error) == words
 
 
-def on_terminal(command, *, typed=(), env=None, cwd=None, width=80):
+def on_terminal(command, *, typed=(), **where):
     """What the command prints on a terminal of its own, and its exit code; ``typed``: (what to wait for, answer)."""
-    import fcntl
-    import struct
-    import termios
-
-    master, slave = pty.openpty()
-    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, width, 0, 0))
-    given = {**os.environ, "TERM": "xterm", **(env or {})}
-    given.pop("COLUMNS", None)
-    process = subprocess.Popen(
-        [sys.executable, "-m", "hpcho", *map(str, command)], stdin=slave, stdout=slave, stderr=slave, env=given, cwd=cwd
-    )
-    os.close(slave)
-    said, answers, until = "", list(typed), time.monotonic() + 60
-    while time.monotonic() < until:
-        ready = select.select([master], [], [], 0.2)[0]
-        if ready:
-            try:
-                said += os.read(master, 65536).decode(errors="replace")
-            except OSError:
-                break
-        elif process.poll() is not None:
-            break
-        if answers and answers[0][0] in said:
-            os.write(master, f"{answers.pop(0)[1]}\n".encode())
-    code = process.wait(10)
-    os.close(master)
-    return plain(said).replace("\r\n", "\n"), code
+    session = Session(command, **where)
+    for words, answer in typed:
+        assert session.until(lambda words=words: words in session.said), session.said
+        session.type(answer)
+    return session.end()
 
 
 def test_init_asks_on_a_terminal(tmp_path):
@@ -173,6 +160,97 @@ def test_a_run_on_a_terminal_ends_with_what_to_type_next(bench, env):
         "\n", ""
     )
     assert ("━" in said) == (env in ({"CI": ""}, {"CI": "", "NO_COLOR": "1"}))
+
+
+@pytest.mark.slow
+def test_without_colour_a_run_is_drawn_all_the_same(bench):
+    session = Session(["run", bench.yaml], env={"NO_COLOR": "1"})
+    session.end()
+    assert "\x1b[J" in session.said
+    assert not re.search(r"\x1b\[[0-9;]*(3[0-7]|9[0-7]|38;[0-9;]*)m", session.said)
+
+
+@pytest.mark.slow
+def test_a_run_follows_the_width_of_its_terminal(bench):
+    bench.write(EXPERIMENT.replace("trials: 12", "trials: 40"), SLOW)
+    session = Session(["run", bench.yaml], width=120)
+    rows = session.screen.rows
+    assert session.until(lambda: any(row.startswith("now ") and "2 busy" in row for row in session.screen.rows))
+    announced = next(row for row in session.screen.rows if row.startswith("lab: random"))
+    for width in (40, 90, 33):
+        before = len(session.said)
+        session.resize(width)
+        assert session.until(lambda before=before: session.said.count("\x1b[J", before) >= 3)
+        rows = session.screen.rows
+        assert sum(row.startswith("best ") for row in rows) == 1, rows
+        assert sum(row.startswith("now ") for row in rows) == 1, rows
+        assert sum("/40 trials" in row for row in rows) == 1, rows
+        assert "".join(rows).startswith(announced)
+    session.process.send_signal(signal.SIGINT)
+    said, code = session.end()
+    assert code == 130
+    assert "goes on." in said
+    assert session.screen.has_cursor
+
+
+def test_watching_on_a_narrow_terminal_breaks_between_words(run):
+    store = run.store()
+    store.put("end", {"reason": "trials", "message": "3 successful trials", "usable": True})
+    store.close()
+    session = Session(["status", run.yaml, "--watch"], width=40)
+    said, code = session.end()
+    assert code == 0
+    assert "ended" in said
+    assert all(len(row) <= 40 for row in said.splitlines())
+    assert session.screen.has_cursor
+
+
+@pytest.mark.parametrize(
+    ("staff", "words"),
+    [
+        (None, "2 running; 2 trials waiting"),
+        ({"busy": 2, "idle": 0, "starting": 0, "queued": 0, "lost": 0}, "workers: 2 busy; 2 trials waiting"),
+        (
+            {"busy": 0, "idle": 1, "starting": 2, "queued": 6, "lost": 3},
+            "workers: 0 busy, 1 idle, 2 starting, 6 queued, 3 lost; 2 trials waiting",
+        ),
+    ],
+)
+def test_workers_are_told_by_what_they_do(staff, words):
+    shown = standing(staff=staff)
+    assert words in headline(shown, Budget(trials=40))
+    assert any(line.endswith(words) for line in drawn(160, staff=staff))
+    if staff:
+        assert ("  ".join(f"{n} {what}" for what, n in staff.items() if n)) in standing_text(shown, Budget(trials=40))
+
+
+def test_a_canvas_that_was_made_narrower_leaves_nothing_behind(monkeypatch):
+    screen = Screen(30)
+
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+        def write(self, text):
+            screen.feed(text)
+            return len(text)
+
+    monkeypatch.setattr(sys, "stdout", Terminal())
+    monkeypatch.setattr(os, "get_terminal_size", lambda *_: os.terminal_size((screen.width, 24)))
+    for name in ("COLUMNS", "LINES"):
+        monkeypatch.delenv(name, raising=False)
+    canvas = Canvas()
+    canvas.note("said before")
+    canvas.draw("one two three four five six\n-\nseven eight nine")
+    for width in (11, 40, 5):
+        screen.width = width
+        canvas.draw("a b\nc")
+        assert screen.rows[-2:] == ["a b", "c"]
+        canvas.note("x")
+        canvas.draw("one two\nthree")
+    canvas.draw("last")
+    canvas.close()
+    assert "".join(screen.rows) == "said beforexxxlast"
 
 
 @pytest.mark.slow

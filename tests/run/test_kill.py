@@ -76,6 +76,18 @@ def test_workers_of_a_killed_controller_finish_their_trial_and_leave(lab):
     assert lab.json("status")["state"] == "idle"
 
 
+def test_workers_are_shown_by_what_they_do(lab):
+    lab.write("import time\ndef objective(params):\n    time.sleep(30)\n", SQUARE_SETTINGS)
+    process = lab.start("run")
+    lab.until_running(2)
+    lab.until(lambda: lab.json("status")["staff"]["busy"] == 2)
+    kill(workers_of(lab)[0].pid)
+    lab.until(lambda: lab.json("status")["staff"]["lost"] == 1)
+    process.kill()
+    process.communicate()
+    assert lab.json("status")["staff"] is None
+
+
 def test_what_a_killed_worker_had_started_does_not_outlive_it(lab):
     code = """
     import subprocess, sys

@@ -9,6 +9,7 @@ from hpcho import samplers, space
 from hpcho.controller import Controller, controller
 from hpcho.experiment.schema import Experiment
 from hpcho.jobdir import JobDir
+from hpcho.launchers.base import Crew
 from hpcho.launchers.none import NoLauncher
 from hpcho.store.sqlite import SqliteStore
 from hpcho.trial import Cause, Failure, Owner, Result, TrialState
@@ -49,6 +50,21 @@ def begin(tmp_path):
             return run, store, launcher
 
         yield begin
+
+
+def test_workers_are_counted_for_whoever_looks_on(begin, monkeypatch):
+    run, store, launcher = begin({"trials": 9}, 4)
+    launcher.crew = Crew(idle=1, queued=2)
+    run.step()
+    store.claim(OWNER)
+    run.step()
+    staff = {"busy": 1, "idle": 1, "starting": 0, "queued": 2, "lost": 0}
+    assert run.staff == staff
+    launcher.death_of = lambda owner, silent_s: Failure(Cause.NODE, "gone")
+    monkeypatch.setattr(controller, "CLOCK_S", 0.0)
+    run.step()
+    run.step()
+    assert store.get("workers") == {**staff, "busy": 0, "lost": 1}
 
 
 @pytest.mark.parametrize(("workers", "ahead"), [(2, 16), (200, 1000), (1500, 1500)])

@@ -6,6 +6,7 @@ import pytest
 
 from hpcho.experiment.launchers import SlurmLauncher as Spec
 from hpcho.launchers import endings
+from hpcho.launchers.base import Crew
 from hpcho.launchers.queue import Queue
 from hpcho.launchers.scheduler import Account, Row, SlurmAway
 from hpcho.launchers.silence import Silence
@@ -144,6 +145,15 @@ def test_submitted_jobs_count_before_squeue_shows_them(cluster, queue):
     queue.add([Row("12_0", "PENDING", comment="hpcho:1234")])
     queue.look()
     assert [job.row.id for job in queue.live()] == ["12_0"]
+
+
+def test_workers_of_jobs_are_counted_by_what_they_do(cluster, queue):
+    states = ("RUNNING", "RUNNING", "RUNNING", "PENDING", "COMPLETING", "COMPLETED")
+    cluster.rows = [row(state, f"12_{i}") for i, state in enumerate(states)]
+    cluster.rows.append(row("RUNNING", "9", comment=""))
+    queue.look()
+    crew = queue.crew(["12_0", "12_0", "12_1", None, "9"], {"12_0", "12_1"}, 2)
+    assert crew == Crew(idle=1, starting=2, queued=2)
 
 
 def test_while_slurm_is_away_all_is_as_it_was(cluster, queue):
