@@ -30,6 +30,7 @@ class Silence:
     def __init__(self) -> None:
         self._since: dict[int, tuple[Any, float]] = {}
         self._warned: dict[str, float] = {}
+        self._queued: frozenset[int] = frozenset()
         self._idle_since: float | None = None
 
     def look(self, unfinished: Sequence[Mapping[str, Any]]) -> None:
@@ -45,12 +46,15 @@ class Silence:
             trouble = _trouble(document, now - since)
             if trouble:
                 self._warn(trouble, now)
-        self._look_at_queue(len(unfinished) > len(running), bool(running), now)
+        queued = frozenset(document["tid"] for document in unfinished if document["state"] == 0)
+        self._look_at_queue(queued, bool(running), now)
 
-    def _look_at_queue(self, is_queued: bool, is_running: bool, now: float) -> None:
-        if not is_queued or is_running:
+    def _look_at_queue(self, queued: frozenset[int], is_running: bool, now: float) -> None:
+        """Of a driver that looks rarely, trials may begin and end between two looks: they are not queued any more."""
+        before, self._queued = self._queued, queued
+        if not queued or is_running:
             self._idle_since = None
-        elif self._idle_since is None:
+        elif self._idle_since is None or before - queued:
             self._idle_since = now
         elif now - self._idle_since > SILENT_S:
             self._warn("no worker takes the trials that wait: start some, with this exp_key and on this database", now)
