@@ -16,8 +16,32 @@ __all__ = ["app", "invoke"]
 COMPLETE = "_HPCHO_COMPLETE"
 """Where a shell whose completion is installed says what it wants to know."""
 
+EPILOG = """\b
+Examples:
+  hpcho init first
+  hpcho run first/experiment.yaml
+  hpcho report first/experiment.yaml --open
+
+\b
+Exit codes:
+  0    done, or stopped as asked
+  1    ended by failures, or without a usable trial
+  2    the command line, the YAML or a resume is wrong
+  3    the store cannot be reached
+  4    workers cannot be started
+  130  interrupted; the same command goes on
+
+\b
+Environment:
+  NO_COLOR      no colours
+  CI            lines in place of a block that is drawn anew
+  HPCHO_MONGOD  the mongod program that runs start for themselves
+"""
+"""What stands at the end of the help; the first character of a paragraph keeps its lines as they are."""
+
 app = typer.Typer(
     name="hpcho",
+    epilog=EPILOG,
     rich_markup_mode=None,  # plain help: quick to start, the same in a terminal, a pipe and the docs
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -73,9 +97,34 @@ EXAMPLES = {
 }
 
 
+SHORT = {
+    "export": "Hand the trials to TensorBoard or MLflow.",
+    "doctor": "Find what does not work here or on a cluster, and how to mend it.",
+}
+"""Where a command's first sentence does not fit into the list of commands."""
+MORE = {
+    "run": """
+
+\b
+Exit codes:
+  0    the budget is met, or `hpcho stop` has ended it
+  1    ended by failures, or without a usable trial
+  130  interrupted; the same command goes on
+  2 to 4 as in `hpcho --help`
+""",
+    "export": """
+
+\b
+Environment:
+  MLFLOW_TRACKING_URI  where --to mlflow writes to, without --out
+""",
+}
+"""What else stands at the end of a command's help."""
+
+
 def _examples(name: str) -> str:
-    """What stands at the end of a command's help; the first character keeps its lines as they are."""
-    return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in EXAMPLES[name])
+    """What stands at the end of a command's help; see EPILOG."""
+    return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in EXAMPLES[name]) + MORE.get(name, "")
 
 
 for command in (
@@ -94,7 +143,7 @@ for command in (
     doctor,
     starting.schema,
 ):
-    app.command(epilog=_examples(command.__name__))(command)
+    app.command(epilog=_examples(command.__name__), short_help=SHORT.get(command.__name__))(command)
 
 
 def invoke(arguments: Sequence[str]) -> int:

@@ -289,6 +289,39 @@ def test_completion_knows_the_commands(hpcho, shell):
     assert "trials" not in done.stdout.split()
 
 
+def test_bash_completes_what_is_typed(tmp_path):
+    """In a real bash, as a user has it who evaluates the script in .bashrc."""
+    program = tmp_path / "hpcho"
+    program.write_text(f'#!/bin/sh\nexec {sys.executable} -m hpcho "$@"\n')
+    program.chmod(0o755)
+    script = """
+        eval "$(hpcho --show-completion bash)"
+        try() { COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _hpcho_completion hpcho; echo "${COMPREPLY[*]}"; }
+        try hpcho st
+        try hpcho run --f
+        try hpcho init --template ""
+        complete -p hpcho
+    """
+    env = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    env["_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION"] = "1"
+    done = subprocess.run(["bash", "--norc", "-c", script], env=env, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == [
+        "status stop",
+        "--fresh",
+        "python hyperas command slurm",
+        "complete -o default -F _hpcho_completion hpcho",
+    ], done.stderr
+
+
+def test_help_tells_examples_exit_codes_and_environment(hpcho):
+    shown = hpcho("--help", env={"COLUMNS": "80"}).stdout
+    for words in ("Examples:", "  hpcho init first\n", "  130  interrupted", "  NO_COLOR  ", "Environment:"):
+        assert words in shown
+    assert "..." not in shown.partition("Commands:")[2]  # every command's line is whole
+    assert max(map(len, shown.splitlines())) <= 80
+    assert "  130  interrupted; the same command goes on" in hpcho("run", "--help").stdout
+
+
 def test_every_commands_help_has_examples_that_are_commands(hpcho):
     import shlex
 
