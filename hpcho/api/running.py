@@ -53,7 +53,8 @@ def run(
     )
     said = "\n".join(lines).removeprefix(SAYS_OURS)
     # it may have been too late for the command to hear, or so early that Python itself had not begun
-    if was_interrupted and (code <= 0 or lines[-1:] == ["KeyboardInterrupt"]):
+    is_unheard = was_interrupted and (code <= 0 or lines[-1:] == ["KeyboardInterrupt"])
+    if is_unheard or (code == Interrupted.exit_code and not said):
         raise Interrupted("interrupted; the same call goes on")
     if code == 0:
         if said:
