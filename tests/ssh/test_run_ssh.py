@@ -184,6 +184,8 @@ def test_stop_from_another_terminal_ends_all_hosts_workers(lab):
     lab.write(trials=12, seconds=60)
     run = lab.start("run")
     lab.until_busy()
+    busy = {"busy": 6, "idle": 0, "starting": 0, "queued": 0, "lost": 0}
+    lab.until(lambda: json.loads(lab.hpcho("status", "--json").stdout)["staff"] == busy)
     assert "stopped. `hpcho run x.yaml` goes on." in lab.hpcho("stop", "--now").stdout
     assert "Stopped. `hpcho run x.yaml` goes on." in lab.said(run, 0)
     lab.nothing_is_left()
