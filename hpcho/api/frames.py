@@ -18,6 +18,7 @@ __all__ = ["of_reports", "of_rows"]
 
 BEFORE = ("state", "status", "loss", "duration_s", "attempts", "interrupted", "cause", "owner")
 TIMES = ("started", "finished")
+INT64 = 2**63
 
 
 def of_rows(rows: Sequence[Row], params: Sequence[str]) -> pd.DataFrame:
@@ -38,8 +39,11 @@ def of_rows(rows: Sequence[Row], params: Sequence[str]) -> pd.DataFrame:
 def _column(pandas: Any, index: Any, values: list[Any]) -> Any:
     """The values as the narrowest type that leaves them as they are: whole numbers stay so beside missing ones."""
     there = [value for value in values if value is not None]
-    if len(there) < len(values) and there and all(type(value) is int for value in there):
-        return pandas.Series(values, index=index, dtype="Int64")
+    if there and all(type(value) is int for value in there):
+        # None of pandas' whole numbers holds more than 64 bits, and those beyond 63 mix with no others.
+        if not all(-INT64 <= value < INT64 for value in there):
+            return pandas.Series(values, index=index, dtype="object")
+        return pandas.Series(values, index=index, dtype="Int64" if len(there) < len(values) else "int64")
     return pandas.Series(values, index=index, dtype=None if there else "object")
 
 

@@ -145,6 +145,25 @@ def test_whole_numbers_stay_whole_beside_missing_ones(bench):
     assert frame.loc[0, "params.layers"] == 3
 
 
+def test_whole_numbers_of_any_size_are_kept(bench):
+    pytest.importorskip("pandas", reason="needs pandas")
+    seeds = {"small": [1, -5], "edge": [2**63 - 1, -(2**63)], "big": [2**63, -1], "huge": [10**30, 1]}
+    space = ", ".join(f"{name}: {{choice: {options}}}" for name, options in seeds.items())
+    bench.write(f"""
+        name: lab
+        objective: {{python: "train.py:objective"}}
+        space: {{{space}, kind: {{choice: [plain, {{seeded: {{seed: {{choice: [{2**64}, 3]}}}}}}]}}}}
+    """)
+    firsts, seconds = ({name: options[i] for name, options in seeds.items()} for i in (0, 1))
+    bench.finish({**firsts, "kind": "seeded", "seed": 2**64}, 1.0)
+    bench.finish({**seconds, "kind": "plain"}, 2.0)
+    frame = package.load(bench.yaml).trials()
+    for name, options in seeds.items():
+        assert frame[f"params.{name}"].tolist() == options
+    assert [str(frame[f"params.{name}"].dtype) for name in seeds] == ["int64", "int64", "object", "object"]
+    assert frame["params.seed"].tolist() == [2**64, None]
+
+
 def test_a_frame_of_no_trials_has_the_columns(bench):
     pytest.importorskip("pandas", reason="needs pandas")
     bench.make_job_dir()
