@@ -1,5 +1,6 @@
 """``hpcho report``: the page, figures and table, once or again and again while a run goes on."""
 
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,9 +10,13 @@ import typer
 
 from hpcho.cli.arguments import ExperimentOrDatabase, ExpKey, PasswordFile
 from hpcho.cli.output import say, warn
+from hpcho.errors import StoreError, StoreLost
 from hpcho.opening import Run, open_trials
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
+
     from hpcho.standing import Ledger, Standing
 
 __all__ = ["report"]
@@ -46,81 +51,143 @@ def report(
     """
     from hpcho.standing import Ledger  # noqa: PLC0415 - `hpcho --help` does without
 
+    formats = tuple(dict.fromkeys(part.strip() for part in figures.split(",") if part.strip()))
+    order = _Order(out, axes, formats)
+    if watch:
+        _watch(order, lambda: open_trials(experiment, exp_key, password_file), open_page=open_page)
+        return
     with open_trials(experiment, exp_key, password_file) as run:
-        formats = tuple(dict.fromkeys(part.strip() for part in figures.split(",") if part.strip()))
-        order = _Order(run, out or run.jobdir.report, axes, formats)
-        if watch:
-            _watch(order, open_page=open_page)
-            return
         ledger = Ledger()
         ledger.apply(run.store.changes()[1])
-        page = order.render(ledger)
+        page = _Seen.of(run, ledger).render(order)
     say(f"wrote {page}")
     _open(page, wanted=open_page)
 
 
 @dataclass(frozen=True)
 class _Order:
-    """What to write of which run, and where."""
+    """What to write, and where; None: into the run's own folder."""
 
-    run: Run
-    out: Path
+    out: Path | None
     axes: tuple[str, str] | None
     formats: tuple[str, ...]
 
-    def standing(self, ledger: "Ledger") -> "Standing":
-        """How the run stands now."""
+
+@dataclass(frozen=True)
+class _Seen:
+    """A run as its store had it when it was read last; the store may be away since."""
+
+    run: Run
+    ledger: "Ledger"
+    standing: "Standing"
+
+    @classmethod
+    def of(cls, run: Run, ledger: "Ledger") -> "_Seen":
+        """How the run stands now. Raises StoreError."""
         from hpcho.standing import read  # noqa: PLC0415 - `hpcho --help` does without
 
-        return read(self.run.experiment.name, self.run.space, self.run.store, ledger)
+        return cls(run, ledger, read(run.experiment.name, run.space, run.store, ledger))
 
-    def render(self, ledger: "Ledger", *, reload_s: float | None = None, figures: bool = True) -> Path:
-        """Write it; the page's path."""
+    def render(
+        self, order: _Order, *, reload_s: float | None = None, figures: bool = True, away: str | None = None
+    ) -> Path:
+        """Write it; the page's path. ``away``: why there is nothing newer."""
         from hpcho.report import render  # noqa: PLC0415 - `hpcho --help` does without
 
-        now = self.standing(ledger)
         page, *_ = render(
             self.run.experiment,
             self.run.space,
-            ledger.trials,
-            self.out,
-            elapsed_s=now.elapsed_s,
-            axes=self.axes,
-            formats=self.formats if figures else (),
+            self.ledger.trials,
+            order.out or self.run.jobdir.report,
+            elapsed_s=self.standing.elapsed_s,
+            axes=order.axes,
+            formats=order.formats if figures else (),
             jobdir=self.run.jobdir,
-            went=now.went,
+            went=f"the store is away: {away}" if away else self.standing.went,
             reload_s=reload_s,
         )
         return page
 
 
-def _watch(order: _Order, *, open_page: bool) -> None:
-    """Until the run has ended. Figures take seconds, so they are drawn at the end."""
+def _watch(order: _Order, reopen: "Callable[[], AbstractContextManager[Run]]", *, open_page: bool) -> None:
+    """Until the run has ended. Figures take seconds, so they are drawn at the end.
+
+    Once it was seen, a store that cannot be read is said and opened anew, as a server may come back elsewhere.
+    Raises StoreLost when it comes back empty, and what ``open_trials`` raises at the start.
+    """
     from hpcho.report import check_formats  # noqa: PLC0415 - `hpcho --help` does without
-    from hpcho.standing import Ledger  # noqa: PLC0415 - as above
 
     check_formats(order.formats)
-    run, ledger, cursor, page = order.run, Ledger(), None, None
+    watched = _Watched(order, open_page=open_page)
     try:
+        while True:
+            try:
+                with reopen() as run:
+                    watched.follow(run)
+                    return
+            except StoreError as error:
+                if watched.page is None or isinstance(error, StoreLost):
+                    raise
+                watched.away(error)
+            time.sleep(WATCH_S)
+    except BaseException:
+        watched.leave()
+        raise
+
+
+class _Watched:
+    """A page that is written again while a run goes on."""
+
+    def __init__(self, order: _Order, *, open_page: bool) -> None:
+        self.page: Path | None = None
+        """None until it was written for the first time."""
+        self._order, self._open_page = order, open_page
+        self._seen: _Seen | None = None
+        self._is_away = False
+
+    def follow(self, run: Run) -> None:
+        """Write the page whenever something has changed, until the run has ended. Raises StoreError."""
+        from hpcho.standing import Ledger  # noqa: PLC0415 - `hpcho --help` does without
+
+        ledger, cursor = Ledger(), None
         while True:
             cursor, changed = run.store.changes(cursor)
             ledger.apply(changed)
             ledger.forget(run.store.unreadable)
-            if order.standing(ledger).has_ended:
-                break
-            if changed or page is None:
-                is_first, page = page is None, order.render(ledger, reload_s=WATCH_S, figures=False)
-                if is_first:
-                    say(f"wrote {page}, and write it again as trials end; Ctrl-C ends that")
-                    _open(page, wanted=open_page)
+            seen = _Seen.of(run, ledger)
+            self._seen = seen
+            if seen.standing.has_ended:
+                written = seen.render(self._order)
+                say(f"wrote {written}: the run has ended")
+                _open(written, wanted=self._open_page and self.page is None)
+                return
+            if changed or self.page is None:
+                self._write(seen)
+            if self._is_away:
+                say("the store is there again")
+                sys.stdout.flush()
+                self._is_away = False
             time.sleep(WATCH_S)
-    except KeyboardInterrupt:
-        # What is left opens itself no more.
-        order.render(ledger, figures=False)
-        raise
-    written = order.render(ledger)
-    say(f"wrote {written}: the run has ended")
-    _open(written, wanted=open_page and page is None)
+
+    def _write(self, seen: _Seen) -> None:
+        is_first, self.page = self.page is None, seen.render(self._order, reload_s=WATCH_S, figures=False)
+        if is_first:
+            say(f"wrote {self.page}, and write it again as trials end; Ctrl-C ends that")
+            _open(self.page, wanted=self._open_page)
+
+    def away(self, error: StoreError) -> None:
+        """The store cannot be read at the moment: the page says so, and so does a line."""
+        if self._is_away or self._seen is None:
+            return
+        self._is_away = True
+        say(f"the store is away ({error}): looking again every {WATCH_S:.0f} seconds")
+        sys.stdout.flush()
+        self._seen.render(self._order, reload_s=WATCH_S, figures=False, away=str(error))
+
+    def leave(self) -> None:
+        """Nobody writes it any more: what is left opens itself no more, and needs no store."""
+        if self._seen is not None and self.page is not None:
+            self._seen.render(self._order, figures=False)
 
 
 def _open(page: Path, *, wanted: bool) -> None:

@@ -1,5 +1,6 @@
 """What commands look like on a terminal, in a pipe and in CI."""
 
+import contextlib
 import io
 import os
 import re
@@ -347,8 +348,9 @@ def test_watching_in_a_pipe_says_lines(run, hpcho):
     assert done.stdout.startswith("lab\n  state ")
 
 
-@pytest.mark.slow
-def test_watching_survives_a_store_that_is_away_for_a_moment(bench, tmp_path):
+@pytest.fixture
+def server(bench, tmp_path):
+    """A MongoDB with a trial of the bench's experiment in it; it may be killed and started."""
     folder = tmp_path / "server"
     folder.mkdir()
     server = mongo_server.Server(folder)
@@ -358,27 +360,75 @@ def test_watching_survives_a_store_that_is_away_for_a_moment(bench, tmp_path):
     with bench.yaml.open("a") as yaml:
         yaml.write(f'store: {{mongo: {{url: "{url}", password_file: pw}}}}\n')
     bench.finish({"x": 1.0}, 1.0)
-    watching = subprocess.Popen(
-        [sys.executable, "-u", "-m", "hpcho", "status", str(bench.yaml), "--watch"],
+    yield server
+    server.stop()
+
+
+@contextlib.contextmanager
+def watching(command, bench):
+    """A process that looks on."""
+    process = subprocess.Popen(
+        [sys.executable, "-u", "-m", "hpcho", command, str(bench.yaml), "--watch"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
     try:
-        assert "1/12 trials" in watching.stdout.readline()
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def end(bench):
+    store = bench.store()
+    store.put("end", {"reason": "trials", "message": "enough", "usable": True})
+    store.close()
+
+
+@pytest.mark.slow
+def test_watching_survives_a_store_that_is_away_for_a_moment(bench, server):
+    with watching("status", bench) as process:
+        assert "1/12 trials" in process.stdout.readline()
         server.kill()
-        away = watching.stdout.readline()
+        away = process.stdout.readline()
         assert "the store is away (" in away
         assert "looking again every second" in away
         server.start()
-        assert "the store is there again" in watching.stdout.readline()
-        store = bench.store()
-        store.put("end", {"reason": "trials", "message": "enough", "usable": True})
-        store.close()
-        out, err = watching.communicate(timeout=60)
-        assert watching.returncode == 0, err
+        assert "the store is there again" in process.stdout.readline()
+        end(bench)
+        out, err = process.communicate(timeout=60)
+        assert process.returncode == 0, err
         assert "enough" in out
-    finally:
-        watching.kill()
-        watching.communicate()
-        server.stop()
+
+
+@pytest.mark.slow
+def test_a_report_is_watched_through_a_store_that_is_away_for_a_moment(bench, server):
+    page = bench.jobdir.report / "report.html"
+    with watching("report", bench) as process:
+        assert "wrote " in process.stdout.readline()
+        server.kill()
+        assert "looking again every 5 seconds" in process.stdout.readline()
+        server.start()
+        assert "the store is there again" in process.stdout.readline()
+        assert "the store is away" not in page.read_text(encoding="utf-8")
+        end(bench)
+        out, err = process.communicate(timeout=60)
+        assert process.returncode == 0, err
+        assert "the run has ended" in out
+    assert "finished: enough" in page.read_text(encoding="utf-8")
+
+
+@pytest.mark.slow
+def test_ctrl_c_ends_the_watching_of_a_report_whose_store_is_away(bench, server):
+    page = bench.jobdir.report / "report.html"
+    with watching("report", bench) as process:
+        assert "wrote " in process.stdout.readline()
+        assert 'data-reload="5"' in page.read_text(encoding="utf-8")
+        server.kill()
+        assert "the store is away (" in process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+        assert process.returncode == 130, err
+        assert "Traceback" not in err
+    assert 'data-reload=""' in page.read_text(encoding="utf-8")
