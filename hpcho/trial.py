@@ -158,7 +158,7 @@ class Failure:
 class Attempt:
     """One ended attempt at a trial. ``cause`` is None when it succeeded. Times are seconds since the epoch, UTC.
 
-    ``saved`` is its failure's.
+    Of a trial that another program wrote without its times both are 0. ``saved`` is its failure's.
     """
 
     owner: Owner | None
@@ -167,6 +167,11 @@ class Attempt:
     cause: Cause | None = None
     error: str | None = None
     saved: bool = False
+
+    @property
+    def is_timed(self) -> bool:
+        """Whether it is known when it was."""
+        return self.ended_at > 0.0
 
     def to_json(self) -> dict[str, Any]:
         """Plain data, for rows."""
@@ -279,8 +284,9 @@ class Trial:
 
     @property
     def duration_s(self) -> float | None:
-        """Seconds that the last ended attempt took."""
-        return self.attempts[-1].ended_at - self.attempts[-1].started_at if self.attempts else None
+        """Seconds that the last ended attempt took; None where there is none, or it has no times."""
+        last = self.attempts[-1] if self.attempts else None
+        return last.ended_at - last.started_at if last and last.is_timed else None
 
     @property
     def attempt_count(self) -> int:

@@ -87,40 +87,51 @@ def pictures(
 
 @drawing
 def progress(summary: Summary) -> Figure:
-    """Every trial's loss and the best so far, over ended trials (left) and over time (right)."""
+    """Every trial's loss and the best so far, over ended trials (left) and over time (right), where that is known."""
     title = "Best loss so far"
     if not summary.usable:
         return empty(title, summary)
     failed = sum(step.loss is None for step in summary.steps)
     steps = sample(summary.steps, POINTS, key=lambda step: math.inf if step.loss is None else step.loss)
     without = f"\N{MULTIPLICATION SIGN} {failed} trials ended without a loss" if failed else ""
-    figure = blank(10, 3.9, title, note(summary, without, drawn=(len(steps), len(summary.steps))))
+    timed = [step.seconds for step in summary.steps if step.seconds is not None]
+    untimed = len(summary.steps) - len(timed)
+    timeless = f"left out over time: {untimed} without times" if untimed else ""
+    figure = blank(10, 3.9, title, note(summary, without, timeless, drawn=(len(steps), len(summary.steps))))
     trials = Axis("trials that have ended", "linear", 1, max(len(summary.steps), 2), integer=True)
-    time, unit_s = duration_axis(
-        [step.seconds for step in summary.steps], "time since the first trial began", log=False
-    )
+    time, unit_s = duration_axis(timed, "time since the first trial began", log=False)
     order = {step.tid: i + 1 for i, step in enumerate(summary.steps)}
     left, right = figure.add_axes((0.07, 0.14, 0.43, 0.63)), figure.add_axes((0.55, 0.14, 0.43, 0.63))
     _best_so_far(left, summary, steps, trials, lambda step: order[step.tid])
-    _best_so_far(right, summary, steps, time, lambda step: step.seconds / unit_s)
+    _best_so_far(right, summary, steps, time, lambda step: None if step.seconds is None else step.seconds / unit_s)
     left.set_ylabel("loss")
     right.set_yticklabels([])
     return figure
 
 
-def _best_so_far(ax: Axes, summary: Summary, steps: Sequence[Step], x: Axis, value: Callable[[Step], float]) -> None:
+def _best_so_far(
+    ax: Axes, summary: Summary, steps: Sequence[Step], x: Axis, value: Callable[[Step], float | None]
+) -> None:
+    """``steps`` are drawn as dots; those that have no ``value`` are left out."""
     dress(ax, x, summary.loss)
-    spots = [(place(x, value(step)), place(summary.loss, step.loss)) for step in steps if step.loss is not None]
-    dots(ax, spots, s=16, color=MAIN, alpha=0.45)
-    failed = [place(x, value(step)) for step in steps if step.loss is None]
+    spots = [(step, place(x, at)) for step in steps if (at := value(step)) is not None]
+    ok = [(at, place(summary.loss, step.loss)) for step, at in spots if step.loss is not None]
+    dots(ax, ok, s=16, color=MAIN, alpha=0.45)
+    failed = [at for step, at in spots if step.loss is None]
     ax.scatter(failed, [1.07] * len(failed), marker="x", s=14, color=FAILED, linewidth=0.9, clip_on=False)
-    won = [
-        step
-        for before, step in zip((None, *summary.steps), summary.steps, strict=False)
-        if step.best is not None and (before is None or step.best != before.best)
-    ]
-    line = [(place(x, value(step)), inside(place(summary.loss, step.best))) for step in won]
-    line.append((place(x, value(summary.steps[-1])), line[-1][1]))
+    line: list[tuple[float, float]] = []
+    least, last = math.inf, 0.0
+    for step in summary.steps:
+        if (at := value(step)) is None:
+            continue
+        last = place(x, at)
+        if step.loss is not None and step.loss < least:
+            least = step.loss
+            line.append((last, inside(place(summary.loss, least))))
+    if not line:
+        ax.text(0.5, 0.5, "no trial has times", transform=ax.transAxes, ha="center", va="center", color=MUTED)
+        return
+    line.append((last, line[-1][1]))
     ax.step(*zip(*line, strict=True), where="post", color=BEST, linewidth=2)
     star(ax, *line[-2])
 

@@ -158,16 +158,20 @@ def _short(value: float | None) -> float | None:
 
 
 def _steps(summary: Summary, places: Mapping[int, int]) -> dict[str, Any]:
-    """Ends in their order: which trial, seconds since the start, and seconds of work until then."""
+    """Ends in their order: which trial, seconds since the start, and seconds of work until then; None: not known."""
     busy = summary.timeline.busy_s()
-    work, at = [], 0
+    work: list[float | None] = []
+    at = 0
     for step in summary.steps:
+        if step.seconds is None:
+            work.append(None)
+            continue
         while at + 1 < len(busy) and busy[at + 1][0] <= step.seconds:
             at += 1
         work.append(round(busy[at][1], 3) if busy else 0.0)
     return {
         "trial": [places[step.tid] for step in summary.steps],
-        "seconds": [round(step.seconds, 3) for step in summary.steps],
+        "seconds": [None if step.seconds is None else round(step.seconds, 3) for step in summary.steps],
         "work": work,
     }
 
@@ -178,6 +182,7 @@ def _timeline(summary: Summary, places: Mapping[int, int]) -> dict[str, Any]:
     return {
         "began": line.began_at,
         "workers": line.workers,
+        "untimed": line.untimed,
         "trial": [places[span.tid] for span in line.spans],
         "worker": [workers[span.worker] for span in line.spans],
         "start": [round(span.start, 3) for span in line.spans],

@@ -30,14 +30,14 @@ CATEGORIES = 40
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A trial's end, in the order in which trials ended.
+    """A trial's end, in the order in which trials ended; those of which nobody knows when come first, by tid.
 
-    ``seconds`` are since the first trial's start. ``loss`` is None for a trial without one; ``best`` is the least loss
-    up to here, None as long as there is none.
+    ``seconds`` are since the first trial's start, None where that is not known. ``loss`` is None for a trial without
+    one; ``best`` is the least loss up to here, None as long as there is none.
     """
 
     tid: int
-    seconds: float
+    seconds: float | None
     loss: float | None
     best: float | None
 
@@ -220,7 +220,9 @@ def _steps(trials: Sequence[Trial], began_at: float) -> tuple[Step, ...]:
     for trial in sorted(ended, key=lambda trial: (trial.attempts[-1].ended_at, trial.tid)):
         loss = trial.loss if trial.loss is not None and math.isfinite(trial.loss) else None
         best = loss if best is None else best if loss is None else min(best, loss)
-        steps.append(Step(trial.tid, max(trial.attempts[-1].ended_at - began_at, 0.0), loss, best))
+        last = trial.attempts[-1]
+        seconds = max(last.ended_at - began_at, 0.0) if last.is_timed else None
+        steps.append(Step(trial.tid, seconds, loss, best))
     return tuple(steps)
 
 

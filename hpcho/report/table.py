@@ -116,7 +116,7 @@ def iso(seconds: float | None) -> str | None:
 
 
 def _row(space: Space, trial: Trial) -> Row:
-    last = trial.attempts[-1] if trial.attempts else None
+    last = trial.attempts[-1] if trial.attempts and trial.attempts[-1].is_timed else None
     running = trial.state is TrialState.RUNNING
     ended = trial.state in (TrialState.DONE, TrialState.ERROR)
     return Row(

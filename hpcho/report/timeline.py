@@ -34,11 +34,15 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Timeline:
-    """All spans by their start, the workers by theirs, and the first start (seconds since the epoch)."""
+    """All spans by their start, the workers by theirs, and the first start (seconds since the epoch).
+
+    ``untimed``: so many trials were begun, nobody knows when; they have no spans.
+    """
 
     began_at: float
     workers: tuple[str, ...]
     spans: tuple[Span, ...]
+    untimed: int = 0
 
     def busy_s(self) -> list[tuple[float, float]]:
         """(moment, seconds of work in the attempts that had ended by then), by moment; running ones do not count."""
@@ -53,18 +57,22 @@ class Timeline:
 def timeline(trials: Sequence[Trial], now: float | None = None) -> Timeline:
     """The attempts of ``trials``; ``now``: seconds since the epoch (None: the last moment that they tell of)."""
     running = [t.claimed_at for t in trials if t.state is TrialState.RUNNING and t.claimed_at is not None]
-    attempts = [attempt for trial in trials for attempt in trial.attempts]
+    attempts = [attempt for trial in trials for attempt in trial.attempts if attempt.is_timed]
     if now is None:
         now = max([*running, *(attempt.ended_at for attempt in attempts)], default=0.0)
     began_at = min([*running, *(attempt.started_at for attempt in attempts)], default=now)
     spans = [span for trial in trials for span in _spans(trial, began_at, now)]
     spans.sort(key=lambda span: (span.start, span.tid))
-    return Timeline(began_at, tuple(dict.fromkeys(span.worker for span in spans)), tuple(spans))
+    known = {span.tid for span in spans}
+    untimed = sum(trial.attempt_count > 0 and trial.tid not in known for trial in trials)
+    return Timeline(began_at, tuple(dict.fromkeys(span.worker for span in spans)), tuple(spans), untimed)
 
 
 def _spans(trial: Trial, began_at: float, now: float) -> list[Span]:
     spans = []
     for i, attempt in enumerate(trial.attempts):
+        if not attempt.is_timed:
+            continue
         outcome = str(attempt.cause) if attempt.cause else "ok"
         if outcome == "ok" and i == len(trial.attempts) - 1 and trial.result and trial.result.status != "ok":
             outcome = "rejected"

@@ -1,6 +1,7 @@
 """Trials for the report's tests: a space with a conditional parameter, and trials at every end that there is."""
 
 import random
+from dataclasses import replace
 
 from hpcho import space
 from hpcho.experiment.schema import Budget, Experiment, ObjectiveSpec
@@ -44,6 +45,11 @@ def failed(tid, failure=None, params=None, *, start=0.0, took=1.0, of=SPACE, tim
     return trial(tid, TrialState.ERROR, params, of, attempts=(attempt,) * times)
 
 
+def untimed(one):
+    """The trial as a program leaves it that writes no times."""
+    return replace(one, attempts=tuple(replace(attempt, started_at=0.0, ended_at=0.0) for attempt in one.attempts))
+
+
 def running(tid, params=None, of=SPACE):
     return trial(tid, TrialState.RUNNING, params, of, owner=OWNER, claimed_at=1500.0)
 
@@ -84,5 +90,7 @@ ODD = {
     "nearly alike": [done(tid, 1.0 + tid * 1e-15, start=tid) for tid in range(12)],
     "huge": [done(tid, loss, start=tid, took=10.0**tid) for tid, loss in enumerate(HUGE)],
     "infinite": [done(0, float("inf")), done(1, float("nan")), done(2, 0.1)],
+    "untimed": [untimed(done(0, 0.5)), untimed(failed(1)), replace(running(2), claimed_at=None)],
+    "partly untimed": [untimed(done(0, 0.5)), done(1, 0.7), done(2, 0.6, start=5)],
     "clock set back": [done(0, 0.5, start=100, took=-50), done(1, 0.4, start=-200)],
 }

@@ -35,6 +35,13 @@ def test_every_figure_draws_whatever_the_trials(trials, draw):
     assert Image.open(io.BytesIO(encode(figure, "png"))).width > 500
 
 
+def test_what_has_no_times_is_left_out_over_time():
+    assert "no trial has times" in texts(figures.progress(summary_of(made.ODD["untimed"])))
+    shown = " ".join(texts(figures.progress(summary_of(made.ODD["partly untimed"]))))
+    assert "left out over time: 1 without times" in shown
+    assert "days" not in shown
+
+
 def test_drawing_leaves_no_trace_in_the_process():
     program = (
         "import sys; sys.path.insert(0, 'tests/report')\n"

@@ -71,6 +71,13 @@ def test_steps_follow_the_order_of_ends():
     )
 
 
+def test_trials_of_which_nobody_knows_when_have_ends_without_a_time():
+    summary = summary_of(made.ODD["partly untimed"])
+    assert summary.steps == (Step(0, None, 0.5, 0.5), Step(1, 1.0, 0.7, 0.5), Step(2, 6.0, 0.6, 0.5))
+    assert [row.duration_s for row in summary.rows] == [None, 1.0, 1.0]
+    assert summary.pareto == (2,)
+
+
 @given(st.lists(st.tuples(st.floats(-10, 10), st.floats(0, 100), st.floats(0, 100)), max_size=30))
 def test_the_best_so_far_never_gets_worse_and_the_front_is_what_nobody_beats(data):
     summary = summary_of([made.done(tid, loss, start=start, took=took) for tid, (loss, start, took) in enumerate(data)])

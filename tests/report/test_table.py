@@ -34,6 +34,11 @@ def test_a_row_has_the_keys_of_the_json_document():
     ]
 
 
+def test_a_trial_of_which_nobody_knows_when_has_no_times():
+    (cells,) = written([made.untimed(made.done(0, 0.5))])
+    assert (cells["loss"], cells["duration_s"], cells["started"], cells["finished"]) == ("0.5", "", "", "")
+
+
 def test_what_the_infrastructure_has_ended_is_told_apart():
     attempts = (
         Attempt(made.OWNER, 0.0, 1.0, Cause.PREEMPTED, "its job 7_0 was preempted on gpu1", saved=True),

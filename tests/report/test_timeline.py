@@ -35,6 +35,14 @@ def test_without_a_time_of_its_own_it_ends_with_the_last_moment():
     assert timeline([]).spans == ()
 
 
+def test_trials_of_which_nobody_knows_when_have_no_span_and_are_counted():
+    line = timeline(made.ODD["partly untimed"], now=2000.0)
+    assert (line.began_at, line.untimed) == (1000.0, 1)
+    assert [(span.tid, span.start, span.end) for span in line.spans] == [(1, 0.0, 1.0), (2, 5.0, 6.0)]
+    none = timeline(made.ODD["untimed"], now=2000.0)
+    assert (none.spans, none.untimed) == ((), 3)
+
+
 def test_a_clock_set_back_makes_no_negative_span():
     (span,) = timeline([made.done(0, 0.5, start=100, took=-50)]).spans
     assert span.end == span.start
