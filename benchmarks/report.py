@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import argparse
 import math
+import os
 import random
+import shutil
 import statistics
 import tempfile
 import time
@@ -19,6 +21,8 @@ from typing import TYPE_CHECKING
 import table
 
 if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Playwright
+
     from hpcho.experiment.schema import Experiment
     from hpcho.space import Space
     from hpcho.trial import Trial
@@ -76,7 +80,7 @@ def interactive_s(page: Path, starts: int) -> float:
     times = []
     with sync_playwright() as playwright:
         for _ in range(starts):
-            browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
+            browser = launched(playwright)
             view = browser.new_page(viewport={"width": 1366, "height": 768})
             view.goto(page.absolute().as_uri())
             # Two frames after the script's end everything above the fold is painted and the event loop is free.
@@ -86,6 +90,21 @@ def interactive_s(page: Path, starts: int) -> float:
             times.append(view.evaluate(waiting) / 1000)
             browser.close()
     return statistics.median(times)
+
+
+def chromium() -> str | None:
+    """The program of a Chromium that this machine has."""
+    return shutil.which("chromium") or shutil.which("google-chrome")
+
+
+def launched(playwright: Playwright) -> Browser:
+    """Chromium, headless."""
+    program = chromium()
+    if program is None:
+        raise SystemExit("this needs Chromium: tests/browser/install, as root, brings it")
+    # As root, in a container say, Chromium cannot have its sandbox.
+    options = ["--no-sandbox"] if os.geteuid() == 0 else []
+    return playwright.chromium.launch(executable_path=program, args=options)
 
 
 def study(count: int, seed: int = 1) -> tuple[Experiment, Space, list[Trial]]:

@@ -27,7 +27,20 @@ if TYPE_CHECKING:
 __all__ = ["page"]
 
 ERROR_CHARACTERS = 3000
-SCRIPTS = ("base", "plots", "history", "parameters", "lanes", "turning", "costs", "workers", "trial", "table", "main")
+SCRIPTS = (
+    "base",
+    "plots",
+    "history",
+    "parameters",
+    "lanes",
+    "turning",
+    "costs",
+    "workers",
+    "trial",
+    "table",
+    "following",
+    "main",
+)
 """The page's own script, in the order of its parts."""
 LIBRARY = "echarts.min.js"
 

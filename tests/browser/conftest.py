@@ -1,7 +1,5 @@
 """A real browser, and pages in it that may load nothing and log nothing."""
 
-import os
-import shutil
 import sys
 from pathlib import Path
 
@@ -21,13 +19,12 @@ def browser():
         from playwright.sync_api import sync_playwright
     except ImportError:
         pytest.skip("needs playwright: pip install playwright")
-    program = shutil.which("chromium") or shutil.which("google-chrome")
-    if program is None:
+    import report as benchmark
+
+    if benchmark.chromium() is None:
         pytest.skip("needs Chromium: tests/browser/install, as root")
-    # As root, in a container say, Chromium cannot have its sandbox.
-    options = ["--no-sandbox"] if os.geteuid() == 0 else []
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=options)
+        browser = benchmark.launched(playwright)
         yield browser
         browser.close()
 

@@ -261,6 +261,89 @@ def test_a_page_that_is_watched_opens_itself_again_as_it_was(tmp_path, study, op
     assert view.evaluate("scrollY") == 700
 
 
+def test_a_watched_page_waits_while_it_is_in_use_and_while_it_is_paused(tmp_path, study, opened):
+    experiment, of, trials = study
+    written(tmp_path, trials[:100], of, experiment, reload_s=0.5)
+    view = opened(tmp_path / "report.html").view
+    status = view.get_by_role("status")
+    view.get_by_role("button", name="Trial 0", exact=True).click()
+    written(tmp_path, trials[:150], of, experiment, reload_s=0.5)
+    view.wait_for_timeout(4500)
+    assert "of 100 trials" in status.inner_text()
+    view.keyboard.press("Escape")
+    view.get_by_text("of 150 trials").wait_for()
+    view.get_by_role("button", name="Pause").click()
+    view.reload()
+    written(tmp_path, trials[:200], of, experiment, reload_s=0.5)
+    view.wait_for_timeout(1500)
+    assert "of 150 trials" in status.inner_text()
+    view.get_by_role("button", name="Resume").click()
+    view.get_by_text("of 200 trials").wait_for()
+    # What is being typed is typed on.
+    view.locator("#filter").press_sequentially("loss<")
+    written(tmp_path, trials, of, experiment)
+    view.get_by_text("of 300 trials").wait_for()
+    view.keyboard.type("0.3")
+    assert view.locator("#filter").input_value() == "loss<0.3"
+
+
+def test_the_column_that_the_table_is_sorted_by_is_kept_by_name(tmp_path, opened):
+    few, more = ({name: {"float": [0, 1]} for name in names} for names in (("b", "loss"), ("a", "b", "loss")))
+    path = written(tmp_path, made.sampled(20, space.build(few)), space.build(few))
+    view = opened(path).view
+    view.locator("#trials th", has_text="b").last.get_by_role("button").click()
+    written(tmp_path, made.sampled(20, space.build(more)), space.build(more))
+    view.reload()
+    assert view.locator("#trials th[aria-sort]").all_inner_texts() == ["b"]
+    view.locator("#trials th", has_text="loss").last.get_by_role("button").click()
+    assert view.locator("#trials th[aria-sort]").count() == 1
+
+
+def test_names_with_spaces_and_signs_are_filtered_in_quotes(tmp_path, opened):
+    names = {"batch size": {"int": [1, 64]}, "a<b": {"choice": ["my adam", "sgd"]}, "loss": {"float": [0, 1]}}
+    of = space.build(names)
+    trials = [
+        made.done(0, 5.0, {"batch size": 8, "a<b": "my adam", "loss": 0.1}, of=of),
+        made.done(1, 6.0, {"batch size": 32, "a<b": "sgd", "loss": 0.2}, of=of),
+    ]
+    view = opened(written(tmp_path, trials, of)).view
+    for text, tids in {
+        '"batch size">=16': [1],
+        "`Batch Size`<16": [0],
+        '"a<b"="my adam" "batch size"<16': [0],
+        '"my adam"': [0],
+        "loss>5.5": [1],
+        "params.loss<0.15": [0],
+        'a"b': [],
+        "": [0, 1],
+    }.items():
+        view.locator("#filter").fill(text)
+        assert shown_tids(view) == tids, text
+
+
+def test_a_plane_is_never_of_one_parameter(whole, opened):
+    view = opened(whole).view
+    figure = view.locator("figure", has_text="Loss over two parameters")
+    first, second = figure.get_by_label("First parameter"), figure.get_by_label("Second parameter")
+    before = [one.input_value() for one in (first, second)]
+    first.select_option(before[1])
+    assert [one.input_value() for one in (first, second)] == before[::-1]
+    view.reload()
+    assert [one.input_value() for one in (first, second)] == before[::-1]
+
+
+def test_trials_without_times_are_left_out_over_time_and_counted(tmp_path, opened):
+    view = opened(written(tmp_path, made.ODD["partly untimed"])).view
+    assert view.get_by_text("1 trial without times, left out over time and worker-hours").is_visible()
+    view.get_by_role("button", name="over time").click()
+    assert "Left out: 1 trial without times." in view.locator("figure", has_text="Workers").last.inner_text()
+    none = opened(written(tmp_path, made.ODD["untimed"])).view
+    assert none.get_by_role("button", name="over time").count() == 0
+    assert none.get_by_text("No trial tells when it ran.").count() == 1
+    assert none.get_by_text("No trial tells how long it took.").count() == 1
+    assert "1970" not in none.locator("body").inner_text()
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("phone", [False, True], ids=["laptop", "phone"])
 def test_axe_finds_nothing_serious(whole, opened, scheme, phone):

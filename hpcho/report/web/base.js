@@ -30,6 +30,9 @@ function num(value) {
   return String(Number(value.toPrecision(4)));
 }
 
+// So many things, in words.
+const counted = (n, one, more = `${one}s`) => `${n} ${n === 1 ? one : more}`;
+
 const UNITS = [["d", 86400], ["h", 3600], ["min", 60], ["s", 1]];
 function seconds(value) {
   if (value === null || value === undefined) return "";

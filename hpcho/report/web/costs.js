@@ -3,7 +3,8 @@
 function durations() {
   const figure = view("parameters", "Loss against duration", "Line: the Pareto front, trials that no other beats in loss and time at once.");
   const timed = usable.filter((i) => trials.seconds[i] !== null);
-  if (!timed.length) return nothing(figure, "No trial has succeeded yet.");
+  if (!timed.length) return nothing(figure, tooFew() || "No trial tells how long it took.");
+  if (timed.length < usable.length) figure.noteLine.append(` Left out: ${counted(usable.length - timed.length, "trial")} without times.`);
   const chosen = sample(timed, 3000);
   const all_s = timed.map((i) => trials.seconds[i]).sort((a, b) => a - b);
   const [unit, unitS] = unitOf(all_s[all_s.length - 1]);

@@ -11,28 +11,36 @@ function history() {
   figure.append(el("h2", {}, "Loss history"));
   if (!steps.trial.some((i) => trials.loss[i] !== null)) return nothing(figure, "No trial has succeeded yet.");
   const notes = ["line: the best so far"];
-  if (failed) notes.push(`× ${failed} trials ended without a loss`);
-  if (off) notes.push(`△ ${off} losses lie beyond the axis`);
-  let over = state.over || "trials";
+  if (failed) notes.push(`× ${counted(failed, "trial")} ended without a loss`);
+  if (off) notes.push(`△ ${counted(off, "loss lies", "losses lie")} beyond the axis`);
+  const untimed = steps.seconds.filter((s) => s === null).length;
+  // Where no loss has a time there is nothing to show over it.
+  const options = [["trials", "over trials"], ["time", "over time"], ["work", `over ${costs}`]];
+  if (!steps.trial.some((i, k) => trials.loss[i] !== null && steps.seconds[k] !== null)) options.splice(1);
+  if (untimed) notes.push(options.length > 1 ? `${counted(untimed, "trial")} without times, left out over time and ${costs}` : "trials without times");
+  let over = options.some(([value]) => value === state.over) ? state.over : "trials";
   const [unit, unitS] = unitOf(steps.seconds[steps.seconds.length - 1] || 0);
   const scale = data.gpus || 1;
-  const xs = { trials: (k) => k + 1, time: (k) => steps.seconds[k] / unitS, work: (k) => (steps.work[k] / 3600) * scale };
+  const per = (s, size) => (s === null ? null : s / size);
+  const xs = { trials: (k) => k + 1, time: (k) => per(steps.seconds[k], unitS), work: (k) => per(steps.work[k], 3600 / scale) };
   const names = { trials: "trials that have ended", time: `time since the first trial began [${unit}]`, work: `${costs} spent` };
-  figure.append(choice("Over what", [["trials", "over trials"], ["time", "over time"], ["work", `over ${costs}`]], over, (value) => {
+  figure.append(choice("Over what", options, over, (value) => {
     over = value;
     keep({ over });
     drawn.again();
   }), el("p", { class: "note" }, notes.join(" · ")));
   const drawn = plot(figure, "Loss of every trial and the best so far", 300, () => {
     const x = xs[over], dots = [], crosses = [], line = [];
-    let best = Infinity;
+    let best = Infinity, of = null;
     const top = data.loss.kind === "log" ? data.loss.high * 1.12 : data.loss.high + (data.loss.high - data.loss.low || 1) * 0.045;
     steps.trial.forEach((i, k) => {
       const loss = trials.loss[i];
+      if (x(k) === null) return;
       if (loss === null) return crosses.push({ value: [x(k), top], i });
       dots.push({ value: [x(k), clamped(loss)], i, symbol: beyond(i) ? "triangle" : "circle", symbolRotate: loss < data.loss.low ? 180 : 0 });
       if (loss < best) {
         best = loss;
+        of = i;
         line.push([x(k), clamped(loss)]);
       }
     });
@@ -49,7 +57,7 @@ function history() {
         { type: "scatter", data: crosses, symbol: "path://M-5,-4 -4,-5 0,-1 4,-5 5,-4 1,0 5,4 4,5 0,1 -4,5 -5,4 -1,0Z", symbolSize: 7,
           itemStyle: { color: theme.bad } },
         { type: "line", step: "end", data: line, showSymbol: false, silent: true, lineStyle: { color: theme.best, width: 2 }, z: 8 },
-        star({ value: last, i: data.best }),
+        star({ value: last, i: of }),
       ],
     });
   }, opens);

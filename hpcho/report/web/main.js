@@ -43,14 +43,13 @@ window.history.scrollRestoration = "manual";
 if (state.scroll) scrollTo(0, state.scroll);
 const opened = state.open === undefined || state.open === null ? -1 : trials.tid.indexOf(state.open);
 if (opened >= 0) openTrial(opened);
+const filter = document.getElementById("filter");
+if (state.caret && filter) {
+  filter.focus({ preventScroll: true });
+  filter.setSelectionRange(...state.caret);
+}
+keep({ caret: null });
 
 const again = Number(root.dataset.reload);
-if (again) {
-  const reload = () => {
-    if (document.hidden) return document.addEventListener("visibilitychange", reload, { once: true });
-    keep({ scroll: scrollY });
-    location.reload();
-  };
-  setTimeout(reload, again * 1000);
-}
+if (again) follow(again * 1000);
 root.dataset.ready = Math.round(performance.now());

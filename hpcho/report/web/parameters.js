@@ -81,13 +81,19 @@ function slice(box, axis) {
 // Two parameters to choose; onchange gets both axes.
 function pairOf(figure, key, onchange) {
   const names = data.axes.map((axis) => axis.name);
-  const known = state[key] && state[key].every((name) => names.includes(name)) ? state[key] : data.pair;
+  const known = state[key] && state[key][0] !== state[key][1] && state[key].every((name) => names.includes(name)) ? state[key] : data.pair;
   const picks = known.map((name, k) => {
     const pick = el("select", { "aria-label": `${k ? "Second" : "First"} parameter` }, ...names.map((one) => el("option", { selected: one === name }, one)));
+    let was = names.indexOf(name);
     pick.addEventListener("change", () => {
+      // One parameter spans no plane: choosing the other's swaps the two.
+      const other = picks[1 - k];
+      if (other.selectedIndex === pick.selectedIndex) other.turn(was);
+      was = pick.selectedIndex;
       keep({ [key]: picks.map((one) => names[one.selectedIndex]) });
       onchange();
     });
+    pick.turn = (index) => { pick.selectedIndex = was = index; };
     return pick;
   });
   figure.append(el("div", { class: "bar" }, ...picks));
@@ -109,7 +115,7 @@ function contour() {
       xAxis: { ...unitAxis(x, 0, 0, { name: x.name, width: 70 }), splitLine: { show: false } },
       yAxis: { ...unitAxis(y, 0, 0, { width: 56 }), splitLine: { show: false }, name: y.name, nameLocation: "end", nameGap: 2, nameTextStyle: { color: theme.muted, align: "left", overflow: "truncate", width: 160, padding: [0, 0, 0, -20] } },
       series: [
-        { type: "custom", silent: true, data: x === y ? [] : field(spots), progressive: 0, renderItem: (_, api) => {
+        { type: "custom", silent: true, data: field(spots), progressive: 0, renderItem: (_, api) => {
           const from = api.coord([api.value(0), api.value(1)]), to = api.coord([api.value(0) + 1 / CELLS, api.value(3)]);
           return { type: "rect", shape: { x: from[0], y: to[1], width: to[0] - from[0] + 0.6, height: from[1] - to[1] + 0.6 }, style: { fill: colour(api.value(2)) } };
         } },

@@ -22,20 +22,23 @@ function table() {
     names = names.filter((name) => kept.has(name));
   }
   const heads = [...FACTS, ...names.map((name) => [name, (i) => valueOf(columns.get(name), i), columns.get(name)]), LAST];
-  const view = { sort: [2, false], filter: "", state: "", shown: SHOW, ...state.table };
+  // A column's key, as trials.csv has it: a parameter may be called as a fact is.
+  const keys = heads.map(([name, , column]) => (column ? `params.${name}` : name));
+  const view = { sort: ["loss", false], filter: "", state: "", shown: SHOW, ...state.table };
+  if (!keys.includes(view.sort[0])) view.sort = ["loss", false];
   const set = (changes) => {
     Object.assign(view, { shown: SHOW }, changes);
     keep({ table: view });
     fill();
   };
-  const filter = el("input", { id: "filter", type: "search", value: view.filter, placeholder: "Filter: words, or comparisons such as  loss<0.2  units>=64  optimizer=adam",
-    "aria-label": "Filter trials", oninput: () => set({ filter: filter.value }) });
+  const filter = el("input", { id: "filter", type: "search", value: view.filter, placeholder: "Filter: words, or comparisons:  loss<0.2  optimizer=adam  \"batch size\">=64",
+    "aria-label": "Filter trials", title: "Quote a name, a value or words that hold spaces, with \" or `", oninput: () => set({ filter: filter.value }) });
   const states = [...new Set([...trials.state, ...trials.cause.filter(Boolean)])].sort();
   const pick = el("select", { "aria-label": "State or cause", onchange: () => set({ state: pick.value }) },
     el("option", { value: "" }, "every state and cause"), ...states.map((one) => el("option", { value: one, selected: one === view.state }, one)));
   const told = el("span", { class: "note", role: "status" });
   const headRow = el("tr", {}, ...heads.map(([name], c) => el("th", { scope: "col" }, el("button", { type: "button", title: name,
-    onclick: () => set({ sort: [c, view.sort[0] === c ? !view.sort[1] : false] }) }, el("bdi", {}, name)))));
+    onclick: () => set({ sort: [keys[c], view.sort[0] === keys[c] ? !view.sort[1] : false] }) }, el("bdi", {}, name)))));
   const body = el("tbody");
   const more = el("button", { type: "button", onclick: () => set({ shown: view.shown + 500 }) }, "Show 500 more");
   const wide = el("div", { class: "wide", tabindex: "0", role: "group", "aria-label": "Trials" }, el("table", {}, el("thead", {}, headRow), body));
@@ -47,12 +50,12 @@ function table() {
     el("p", { class: "note" }, names.length < params.length ? `${names.length} of ${params.length} parameters; a click on a trial shows all, and trials.csv has them.` : "A click on a trial shows all of it; trials.csv beside this file holds everything."));
 
   function fill() {
-    const matches = matcher(view.filter, heads);
+    const matches = matcher(view.filter, heads, keys);
     const found = [];
     for (let i = 0; i < count; i++) if ((!view.state || trials.state[i] === view.state || trials.cause[i] === view.state) && matches(i)) found.push(i);
-    order(found, heads[view.sort[0]][1], view.sort[1]);
+    order(found, heads[keys.indexOf(view.sort[0])][1], view.sort[1]);
     [...headRow.cells].forEach((head, c) => {
-      if (c === view.sort[0]) head.setAttribute("aria-sort", view.sort[1] ? "descending" : "ascending");
+      if (keys[c] === view.sort[0]) head.setAttribute("aria-sort", view.sort[1] ? "descending" : "ascending");
       else head.removeAttribute("aria-sort");
     });
     body.replaceChildren(...found.slice(0, view.shown).map((i) => line(i, heads)));
@@ -84,13 +87,29 @@ function order(found, of, down) {
   });
 }
 
-// Whether a trial has all words and meets all comparisons of a filter.
-function matcher(text, heads) {
-  const of = new Map(heads.map(([name, value]) => [name.toLowerCase(), value]));
-  const tests = text.toLowerCase().split(/\s+/).filter(Boolean).map((word) => {
-    const [, name, sign, wanted] = /^(.+?)(<=|>=|!=|<|>|=)(.+)$/.exec(word) || [];
-    if (!name || !of.has(name)) return (i) => heads.some(([, value]) => String(value(i) ?? "").toLowerCase().includes(word));
-    return (i) => compared(of.get(name)(i), sign, wanted);
+// Whether a trial has all words and meets all comparisons of a filter. What holds spaces or signs stands in quotes.
+const QUOTED = /"[^"]*"|`[^`]*`/.source;
+const WORDS = new RegExp(`(?:${QUOTED}|\\S)+`, "g");
+const COMPARISON = new RegExp(`^(${QUOTED}|.+?)(<=|>=|!=|<|>|=)(.+)$`);
+const bare = (text) => (text.length > 1 && /^["`]/.test(text) && text.endsWith(text[0]) ? text.slice(1, -1) : text);
+
+function matcher(text, heads, keys) {
+  // As written or in small letters; a fact before a parameter of its name, which params.NAME reaches.
+  const of = new Map();
+  const call = (name, value) => { if (!of.has(name)) of.set(name, value); };
+  for (const fold of [(name) => name, (name) => name.toLowerCase()]) {
+    heads.forEach(([name, value], c) => {
+      call(fold(name), value);
+      call(fold(keys[c]), value);
+    });
+  }
+  const tests = (text.match(WORDS) || []).map((word) => {
+    const [, quoted, sign, wanted] = COMPARISON.exec(word) || [];
+    const name = quoted === undefined ? "" : bare(quoted);
+    const value = of.get(name) || of.get(name.toLowerCase());
+    if (value) return (i) => compared(value(i), sign, bare(wanted).toLowerCase());
+    const part = bare(word).toLowerCase();
+    return (i) => heads.some(([, one]) => String(one(i) ?? "").toLowerCase().includes(part));
   });
   return (i) => tests.every((test) => test(i));
 }

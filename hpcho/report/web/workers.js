@@ -5,7 +5,7 @@ const ROW = 20, TALL = 24;
 function workers() {
   const line = data.timeline;
   const figure = view("runs", "Workers", "", { broad: true });
-  if (!line.trial.length) return nothing(figure, "No worker has begun a trial yet.");
+  if (!line.trial.length) return nothing(figure, line.untimed ? "No trial tells when it ran." : "No worker has begun a trial yet.");
   const span = line.end.reduce((most, end) => Math.max(most, end), 0);
   // A worker is there from its first attempt's start to its last one's end.
   const from = line.workers.map(() => Infinity), to = line.workers.map(() => 0), busy = line.workers.map(() => 0);
@@ -20,8 +20,9 @@ function workers() {
   const worked = busy.reduce((sum, b) => sum + b, 0);
   // Clocks that were set back make attempts overlap.
   const there = Math.max(to.reduce((sum, end, w) => sum + end - from[w], 0), worked) || 1;
-  figure.noteLine.append(`${line.workers.length} ${line.workers.length === 1 ? "worker" : "workers"}: ${pct(Math.max(worked - lost, 0) / there)} of their time useful, ` +
+  figure.noteLine.append(`${counted(line.workers.length, "worker")}: ${pct(Math.max(worked - lost, 0) / there)} of their time useful, ` +
     `${pct(lost / there)} lost, ${pct(Math.max(1 - worked / there, 0))} idle (the band between attempts).`);
+  if (line.untimed) figure.noteLine.append(` Left out: ${counted(line.untimed, "trial")} without times.`);
   const order = line.workers.map((_, w) => w).sort((a, b) => from[a] - from[b]);
   const row = [];
   order.forEach((w, k) => { row[w] = k; });
