@@ -72,7 +72,9 @@ def page(summary: Summary, data: str, *, went: str | None = None, reload_s: floa
         went=f'<p id="went">{_text(went)}</p>' if went else "",
         cards=_cards(summary),
         best=_best(summary),
-        failures=_failures(summary),
+        # Where nothing went well, why not is what matters first.
+        first_failures="" if summary.usable else _failures(summary),
+        last_failures=_failures(summary) if summary.usable else "",
     )
 
 

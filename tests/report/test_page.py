@@ -79,6 +79,13 @@ def test_any_trials_make_a_page(trials):
     assert len(data["trials"]["tid"]) == len(trials)
 
 
+def test_where_nothing_succeeded_the_failures_come_first():
+    html = page_of([made.failed(0)])
+    assert html.index("<h2>Failures</h2>") < html.index("What mattered")
+    html = page_of([made.failed(0), made.done(1, 0.5)])
+    assert html.index("<h2>Failures</h2>") > html.index("What mattered")
+
+
 def test_nothing_is_loaded_from_anywhere():
     reader, _ = read(page_of(made.sampled(20)))
     for tag, attributes in reader.tags:

@@ -3,7 +3,7 @@
 function durations() {
   const figure = view("parameters", "Loss against duration", "Line: the Pareto front, trials that no other beats in loss and time at once.");
   const timed = usable.filter((i) => trials.seconds[i] !== null);
-  if (!timed.length) return nothing(figure, tooFew() || "No trial tells how long it took.");
+  if (!timed.length) return nothing(figure, "No trial tells how long it took.");
   if (timed.length < usable.length) figure.noteLine.append(` Left out: ${counted(usable.length - timed.length, "trial")} without times.`);
   const chosen = sample(timed, 3000);
   const all_s = timed.map((i) => trials.seconds[i]).sort((a, b) => a - b);
@@ -79,12 +79,12 @@ function waste() {
   if (!lost.length) return nothing(figure, "Nothing was lost.");
   const most = lost.reduce((before, [, s]) => Math.max(before, s), 0) * (data.gpus || 1);
   const [unit, unitS] = most > 360 ? ["h", 3600] : unitOf(most);
-  const short = unit === "h" ? "hours" : unit;
+  const name = unit === "h" ? `${costs}-hours` : `${costs} time [${unit}]`;
   const spentOn = (s) => (s / unitS) * (data.gpus || 1);
   const spent = data.timeline.end.reduce((sum, end, k) => sum + end - data.timeline.start[k], 0);
-  plot(figure, `${costs}-${short} lost: ${lost.map(([cause, s]) => `${cause} ${num(spentOn(s))}`).join(", ")}`, Math.max(120, 60 + 46 * lost.length), () => base({
+  plot(figure, `${name} lost: ${lost.map(([cause, s]) => `${cause} ${num(spentOn(s))}`).join(", ")}`, Math.max(120, 60 + 46 * lost.length), () => base({
     grid: { left: 8, right: 110, top: 6, bottom: 40, containLabel: true },
-    xAxis: { ...axisBase(`${costs}-${short}`), type: "value", axisLabel: { ...axisBase("").axisLabel, formatter: num } },
+    xAxis: { ...axisBase(name), type: "value", axisLabel: { ...axisBase("").axisLabel, formatter: num } },
     yAxis: { ...axisBase(""), type: "category", data: lost.map(([cause]) => cause), splitLine: { show: false }, axisLabel: { color: theme.ink } },
     tooltip: { show: false },
     series: [{ type: "bar", barMaxWidth: 26, data: lost.map(([cause, s]) => ({ value: spentOn(s), itemStyle: { color: OUTCOMES[cause] } })),

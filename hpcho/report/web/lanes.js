@@ -5,14 +5,14 @@ const LANES = 12, LINES = 1200, FOOT = -0.13;
 function lanes() {
   const figure = view("parameters", "Parallel coordinates",
     "A line is a trial, its colour the loss. Drag along an axis to keep the lines that cross it there; click the axis to let go.", { broad: true });
-  if (!data.axes.length || !usable.length) return nothing(figure, tooFew() || "No parameter varies.");
+  if (!data.axes.length) return nothing(figure, "No parameter varies.");
   const axes = [...data.axes.slice(0, LANES), data.loss];
   if (data.axes.length > LANES) figure.noteLine.append(` The ${LANES} most important of ${data.axes.length} parameters are shown.`);
   // The best are drawn last, above the others.
   const chosen = [...sample(byLoss, LINES)].reverse();
   const isPartly = axes.some((axis) => axis !== data.loss && chosen.some((i) => spread(axis, i) === null));
   const scroll = el("div", { class: "scroll", tabindex: "0", role: "group", "aria-label": "Parallel coordinates" });
-  figure.append(scroll);
+  figure.append(el("div", { class: "bar" }, shades()), scroll);
   const drawn = plot(scroll, "Parallel coordinates of the parameters, coloured by loss", 350, () => base({
     tooltip: { show: false },
     parallel: { left: 46, right: 60, top: 40, bottom: isPartly ? 14 : 12,

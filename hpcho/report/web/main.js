@@ -1,8 +1,10 @@
 // The page as a whole: its colours, its parts in order, printing, and opening itself again while a run goes on.
 
+const SHEET = 700;
 const root = document.documentElement;
 const isDark = matchMedia("(prefers-color-scheme: dark)");
 function dress(printing = false) {
+  theme.isPrinted = printing;
   root.dataset.theme = printing ? "light" : state.theme || (isDark.matches ? "dark" : "light");
   const button = document.getElementById("theme");
   button.textContent = root.dataset.theme === "dark" ? "Light" : "Dark";
@@ -19,12 +21,16 @@ for (const button of document.querySelectorAll("#best .copy")) button.addEventLi
 dress();
 history();
 table();
-importance();
-contour();
-turning();
-durations();
-slices();
-lanes();
+// Without a success there is nothing to compare, and one plot has said so.
+document.getElementById("parameters").parentElement.hidden = !usable.length;
+if (usable.length) {
+  importance();
+  contour();
+  turning();
+  durations();
+  slices();
+  lanes();
+}
 curves();
 distribution();
 waste();
@@ -33,9 +39,17 @@ workers();
 // On paper there is all of it, and on white.
 window.addEventListener("beforeprint", () => {
   dress(true);
-  for (const one of all) if (!one.chart) one.draw();
+  for (const one of all) {
+    if (!one.chart) one.draw();
+    // As wide as a sheet, so that what is written in it is not made small with it.
+    if (one.box.clientWidth > SHEET) one.chart.resize({ width: SHEET });
+    one.chart.getZr().flush();
+  }
 });
-window.addEventListener("afterprint", () => dress());
+window.addEventListener("afterprint", () => {
+  for (const one of all) if (one.chart) one.chart.resize({ width: "auto" });
+  dress();
+});
 
 window.addEventListener("scroll", () => { state.scroll = scrollY; }, { passive: true });
 window.addEventListener("pagehide", () => keep({ scroll: scrollY }));

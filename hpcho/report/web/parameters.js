@@ -6,7 +6,7 @@ const pct = (share) => `${Math.round(share * 100)}%`;
 function importance() {
   const figure = view("parameters", "Importance", "Share of the variance of the losses' ranks that a parameter explains by itself; whiskers: 90 % confidence. Interactions are not seen.");
   const known = data.axes.filter((axis) => axis.share);
-  if (!known.length) return nothing(figure, tooFew() || "This needs 10 successful trials whose losses differ, and parameters that vary.");
+  if (!known.length) return nothing(figure, "This needs 10 successful trials whose losses differ, and parameters that vary.");
   const bars = known.slice(0, 15).reverse();
   if (known.length > bars.length) figure.noteLine.append(` The first ${bars.length} of ${known.length} are shown.`);
   const label = `Importance: ${known.slice(0, 5).map((axis) => `${axis.name} ${pct(axis.share[0])}`).join(", ")}`;
@@ -34,7 +34,7 @@ function importance() {
 function slices() {
   const figure = view("parameters", "Loss against each parameter",
     "Most important first. Trials without the parameter stand on the band at the left: it was inactive there.", { broad: true });
-  if (!data.axes.length || !usable.length) return nothing(figure, tooFew() || "No parameter varies.");
+  if (!data.axes.length) return nothing(figure, "No parameter varies.");
   const box = el("div", { class: "slices" });
   figure.append(box);
   const show = (axes) => { for (const axis of axes) slice(box, axis); };
@@ -96,7 +96,7 @@ function pairOf(figure, key, onchange) {
     pick.turn = (index) => { pick.selectedIndex = was = index; };
     return pick;
   });
-  figure.append(el("div", { class: "bar" }, ...picks));
+  figure.append(el("div", { class: "bar" }, ...picks, shades()));
   return () => picks.map((pick) => data.axes[pick.selectedIndex]);
 }
 
@@ -104,16 +104,16 @@ const CELLS = 72, LEVELS = 14;
 
 function contour() {
   const figure = view("parameters", "Loss over two parameters", "Filled contours of a smoothed loss (nearby trials, weighted by distance); blank where nothing was tried.");
-  if (!data.pair || !usable.length) return nothing(figure, tooFew() || "This needs two parameters that vary.");
+  if (!data.pair) return nothing(figure, "This needs two parameters that vary.");
   const chosen = sample(usable, DOTS);
   const pair = pairOf(figure, "contour", () => drawn.again());
   const drawn = plot(figure, "Filled contours of the loss over two parameters", 340, () => {
     const [x, y] = pair();
     const spots = chosen.map((i) => [spread(x, i, 0.5), spread(y, i, 0.5, 0.5), lossAt(i), i]).filter(([a, b]) => a !== null && b !== null);
     return base({
-      grid: { left: 66, right: 12, top: 10, bottom: 44 },
+      grid: { left: 66, right: 12, top: 20, bottom: 44 },
       xAxis: { ...unitAxis(x, 0, 0, { name: x.name, width: 70 }), splitLine: { show: false } },
-      yAxis: { ...unitAxis(y, 0, 0, { width: 56 }), splitLine: { show: false }, name: y.name, nameLocation: "end", nameGap: 2, nameTextStyle: { color: theme.muted, align: "left", overflow: "truncate", width: 160, padding: [0, 0, 0, -20] } },
+      yAxis: { ...unitAxis(y, 0, 0, { width: 56 }), splitLine: { show: false }, name: y.name, nameLocation: "end", nameGap: 4, nameTruncate: { maxWidth: 220 }, nameTextStyle: { color: theme.muted, align: "left", padding: [0, 0, 0, -20] } },
       series: [
         { type: "custom", silent: true, data: field(spots), progressive: 0, renderItem: (_, api) => {
           const from = api.coord([api.value(0), api.value(1)]), to = api.coord([api.value(0) + 1 / CELLS, api.value(3)]);

@@ -10,7 +10,7 @@ let theme = {};
 function readTheme() {
   const dark = document.documentElement.dataset.theme === "dark";
   // The best trials stand out: dark on white, bright on black.
-  theme = { dark, ink: css("--ink"), muted: css("--muted"), line: css("--line"), card: css("--card"), main: css("--main"), best: css("--best"),
+  theme = { ...theme, dark, ink: css("--ink"), muted: css("--muted"), line: css("--line"), card: css("--card"), main: css("--main"), best: css("--best"),
     bad: css("--bad"), band: css("--band"), idle: css("--idle"), scale: dark ? [...VIRIDIS].reverse() : VIRIDIS };
 }
 function colour(at) {
@@ -64,6 +64,8 @@ function view(host, title, note, { broad = false } = {}) {
   figure.noteLine = noteLine;
   return figure;
 }
+// What the colours of losses mean.
+const shades = () => el("span", { class: "scale" }, `loss ${num(data.loss.low)}`, el("i", { "aria-hidden": "true" }), num(data.loss.high));
 const nothing = (host, why) => host.append(el("div", { class: "none" }, why));
 
 function axisBase(name) {
@@ -140,7 +142,5 @@ function star(at, size = 17) {
   return { type: "scatter", data: at ? [at] : [], symbol: "path://M0,-10 2.4,-3.1 9.5,-3.1 3.8,1.2 5.9,8.1 0,4 -5.9,8.1 -3.8,1.2 -9.5,-3.1 -2.4,-3.1Z",
     symbolSize: size, itemStyle: { color: "#e69f00", borderColor: "#1f2733", borderWidth: 0.8 }, z: 10 };
 }
-const zoomTools = () => ({ right: 0, top: -4, itemSize: 13, iconStyle: { borderColor: theme.muted }, feature: {
+const zoomTools = () => ({ show: !theme.isPrinted, right: 0, top: -4, itemSize: 13, iconStyle: { borderColor: theme.muted }, feature: {
   dataZoom: { title: { zoom: "zoom", back: "back" } }, restore: { title: "whole" }, saveAsImage: { title: "save", name: data.name } } });
-
-const tooFew = () => (usable.length ? null : "No trial has succeeded yet.");

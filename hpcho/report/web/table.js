@@ -21,7 +21,9 @@ function table() {
     const kept = new Set(data.axes.slice(0, MANY).map((axis) => axis.name));
     names = names.filter((name) => kept.has(name));
   }
-  const heads = [...FACTS, ...names.map((name) => [name, (i) => valueOf(columns.get(name), i), columns.get(name)]), LAST];
+  // Columns in which there is nothing stand in nobody's way.
+  const isUsed = ([, of]) => trials.tid.some((_, i) => of(i) !== null);
+  const heads = [...FACTS.slice(0, 3), ...FACTS.slice(3).filter(isUsed), ...names.map((name) => [name, (i) => valueOf(columns.get(name), i), columns.get(name)]), ...[LAST].filter(isUsed)];
   // A column's key, as trials.csv has it: a parameter may be called as a fact is.
   const keys = heads.map(([name, , column]) => (column ? `params.${name}` : name));
   const view = { sort: ["loss", false], filter: "", state: "", shown: SHOW, ...state.table };

@@ -5,7 +5,7 @@ const NEAR = 900;
 
 function turning() {
   const figure = view("parameters", "Loss in three dimensions", "Drag it, or use the arrow keys, to turn it.");
-  if (!data.pair || !usable.length) return nothing(figure, tooFew() || "This needs two parameters that vary.");
+  if (!data.pair) return nothing(figure, "This needs two parameters that vary.");
   const chosen = sample(usable, NEAR);
   let [turn, tilt] = state.turn || [-0.65, 0.42];
   const pair = pairOf(figure, "plane", () => drawn.again());
@@ -55,12 +55,14 @@ function scene(box, [x, y], chosen, turn, tilt) {
   lines.push(segment([0, 1 - backY, 0], [1, 1 - backY, 0], edge), segment([1 - backX, 0, 0], [1 - backX, 1, 0], edge), segment([backX, 1 - backY, 0], [backX, 1 - backY, 1], edge));
   const label = (spot, text, style = {}) => labels.push({ value: at(...spot).slice(0, 2), label: { formatter: () => text, ...style } });
   const outX = backY ? -0.08 : 1.08, outY = backX ? -0.08 : 1.08;
-  const name = { fontWeight: 600, color: theme.ink, fontSize: 11, width: 120, overflow: "truncate" };
+  const name = { fontWeight: 600, color: theme.ink, fontSize: 11, width: box.clientWidth < 450 ? 84 : 120, overflow: "truncate" };
   for (const [t, text] of thinned(x)) label([t, outX, 0], text);
   for (const [t, text] of thinned(y)) label([outY, t, 0], text);
+  // Past the longest of an axis' labels.
+  const past = (axis) => (axis.ticks.some(([, text]) => text.length > 6) ? 0.42 : 0.24);
   for (const [t, text] of data.loss.ticks) label([backX ? 1.05 : -0.05, backY ? -0.06 : 1.06, t], text);
-  label([0.5, backY ? -0.24 : 1.24, 0], x.name, name);
-  label([backX ? -0.24 : 1.24, 0.5, 0], y.name, name);
+  label([0.5, backY ? -past(x) : 1 + past(x), 0], x.name, name);
+  label([backX ? -past(y) : 1 + past(y), 0.5, 0], y.name, name);
   label([backX ? 1.05 : -0.05, backY ? -0.06 : 1.06, 1.12], "loss", name);
   const dots = [];
   let best = null;
@@ -74,13 +76,17 @@ function scene(box, [x, y], chosen, turn, tilt) {
   }
   dots.sort((one, other) => other.deep - one.deep);
   // Both axes of the screen have one scale, whatever the box' shape.
-  const width = box.clientWidth || 400, height = box.clientHeight || 330, half = 0.76;
+  const width = box.clientWidth || 400, height = box.clientHeight || 330, half = width < 450 ? 0.86 : 0.8;
   const wide = half * Math.max(1, width / height), high = half * Math.max(1, height / width);
   const screen = (span) => ({ type: "value", min: -span, max: span, show: false });
   return base({
     grid: { left: 0, right: 0, top: 0, bottom: 0 }, xAxis: screen(wide), yAxis: screen(high),
     series: [
-      { type: "lines", coordinateSystem: "cartesian2d", silent: true, data: lines },
+      { type: "custom", silent: true, data: lines.map(({ coords }) => coords.flat()), renderItem: (params, api) => {
+        const { lineStyle } = lines[params.dataIndex];
+        const [[x1, y1], [x2, y2]] = [0, 2].map((k) => api.coord([api.value(k), api.value(k + 1)]));
+        return { type: "line", shape: { x1, y1, x2, y2 }, style: { stroke: lineStyle.color, lineWidth: lineStyle.width } };
+      } },
       { type: "scatter", silent: true, symbolSize: 0.1, data: labels, label: { show: true, color: theme.muted, fontSize: 10, width: 70, overflow: "truncate", position: "inside" }, itemStyle: { color: "transparent" } },
       { type: "scatter", data: dots, itemStyle: { borderColor: theme.card, borderWidth: 0.6 } },
       star(best && { value: best.value, i: best.i }),
