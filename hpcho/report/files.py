@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -17,11 +18,13 @@ if TYPE_CHECKING:
     from hpcho.report.table import Row
     from hpcho.trial import Trial
 
-__all__ = ["Folders"]
+__all__ = ["Folders", "as_shown"]
 
 LOGS = ("stdout.log", "stderr.log")
 TAIL = 3000
 """Characters of each log's end."""
+READ_BYTES = 8 * TAIL
+"""So many are read for that: a progress bar leaves much behind of which nothing is seen."""
 READ = 600
 """So many trials' logs are read: a cluster's filesystem may take milliseconds for each."""
 TOTAL = 1_500_000
@@ -78,13 +81,36 @@ def _wanted(rows: Sequence[Row]) -> list[Row]:
     return ([best, *(row for row in ranked if row is not best)] if best else ranked)[:READ]
 
 
+ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])")
+"""What colours a terminal, moves its cursor or sets its title."""
+
+
+def as_shown(text: str) -> str:
+    """``text`` as a terminal shows it in the end, without colours: of a line that was drawn anew, its last state."""
+    lines = ESCAPES.sub("", text).split("\n")
+    return "\n".join(_rubbed_out(line.rstrip("\r\b").rpartition("\r")[2]) for line in lines)
+
+
+def _rubbed_out(line: str) -> str:
+    """``line`` without what its backspaces go back over."""
+    if "\b" not in line:
+        return line
+    left: list[str] = []
+    for character in line:
+        if character != "\b":
+            left.append(character)
+        elif left:
+            left.pop()
+    return "".join(left)
+
+
 def _tail(path: Path) -> str:
     """The end of a log; empty where there is none that can be read."""
     try:
         with path.open("rb") as file:
             size = file.seek(0, os.SEEK_END)
-            file.seek(max(size - 4 * TAIL, 0))
-            text = file.read().decode(errors="replace")
+            file.seek(max(size - READ_BYTES, 0))
+            text = as_shown(file.read().decode(errors="replace"))
     except OSError:
         return ""
-    return text if len(text) <= TAIL and size <= 4 * TAIL else f"…{text[-TAIL:]}"
+    return text if len(text) <= TAIL and size <= READ_BYTES else f"…{text[-TAIL:]}"

@@ -206,6 +206,8 @@ def test_it_prints_whole_and_on_white(whole, opened):
     printed = report.view.pdf()
     assert printed.startswith(b"%PDF")
     assert report.view.locator(".plot:has(canvas)").count() == report.view.locator(".plot").count()
+    # A plot of two layers would print as its lower one.
+    assert report.view.locator(".plot canvas + canvas").count() == 0
     assert report.view.evaluate("document.documentElement.dataset.theme") == "dark"
     report.check_quiet()
 

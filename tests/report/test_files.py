@@ -5,7 +5,7 @@ import report_trials as made
 
 from hpcho.jobdir import JobDir
 from hpcho.report import files, rows
-from hpcho.report.files import Folders
+from hpcho.report.files import Folders, as_shown
 from hpcho.trial import Result
 
 
@@ -17,6 +17,22 @@ def folders(tmp_path):
 def logged(folders, tid, text, name="stdout.log"):
     folders.jobdir.trial(tid).mkdir(parents=True, exist_ok=True)
     (folders.jobdir.trial(tid) / name).write_bytes(text.encode() if isinstance(text, str) else text)
+
+
+@pytest.mark.parametrize(
+    ("written", "seen"),
+    [
+        ("\x1b[1mEpoch 1/2\x1b[0m\n", "Epoch 1/2\n"),
+        ("\x1b[1m1/9\x1b[0m loss: 2\r\x1b[1m9/9\x1b[0m loss: 1\n", "9/9 loss: 1\n"),
+        ("1/9\b\b\b9/9\r\n", "9/9\n"),
+        ("\x1b]0;a title\x07text\x1b]8;;http://x\x1b\\", "text"),
+        ("windows\r\nlines\r\n", "windows\nlines\n"),
+        ("50%\r", "50%"),
+        ("working |\b/\b-\bfor you\b\b", "working for you"),
+    ],
+)
+def test_a_log_is_as_a_terminal_shows_it_in_the_end(written, seen):
+    assert as_shown(written) == seen
 
 
 def test_a_log_s_end_is_kept(folders):
