@@ -89,8 +89,9 @@ def _text(value: Any) -> str:
 
 
 def _subtitle(summary: Summary) -> str:
+    sampler = f"sampler {summary.sampler}" if summary.sampler else ""
     made = f"as of {summary.made_at}" if summary.made_at else ""
-    return " · ".join(part for part in (summary.objective, f"sampler {summary.sampler}", made) if part)
+    return " · ".join(part for part in (summary.objective, sampler, made) if part)
 
 
 def _cards(summary: Summary) -> str:
@@ -103,7 +104,7 @@ def _cards(summary: Summary) -> str:
         ("failed trials", str(summary.failed)),
         ("trials without loss", str(summary.rejected or "")),
         *((name, str(summary.states[state] or "")) for state, name in left.items()),
-        ("time that it ran", _seconds(summary.elapsed_s)),
+        ("time that it ran", _seconds(summary.elapsed_s) if summary.elapsed_s else ""),
         ("trials per hour", number(rate) if rate is not None else ""),
         ("lost time", f"{summary.wasted_s / summary.spent_s:.0%}" if summary.spent_s else ""),
     ]

@@ -67,7 +67,8 @@ class Summary:
 
     name: str
     objective: str
-    sampler: str
+    sampler: str | None
+    """None: not known."""
     wanted: int | None
     """Successful trials that the budget asks for."""
     made_at: str | None
@@ -143,10 +144,12 @@ def summarise(
     attempts = [attempt for trial in trials for attempt in trial.attempts]
     causes = _causes(trials)
     line = timeline(trials, made_at)
+    objective = _objective(experiment.objective)
     return Summary(
         name=experiment.name,
-        objective=_objective(experiment.objective),
-        sampler=experiment.sampler.name,
+        objective=objective,
+        # Where no objective is known, the experiment is one of another program's, with a sampler of its own.
+        sampler=experiment.sampler.name if objective else None,
         wanted=experiment.budget.trials,
         made_at=table.iso(made_at),
         elapsed_s=elapsed_s,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
     from hpcho.trial import Trial
 
 __all__ = ["observed"]
+
+ENOUGH = 10
+"""Values that tell their scale."""
 
 
 @dataclass(frozen=True)
@@ -54,5 +58,12 @@ def _part(label: str, found: list[float]) -> tuple[Parameter, list[Leaf]]:
     scale = Seen(min(found), max(found), all(float(value).is_integer() for value in found))
     node = scale.distribution(label)
     kind: Kind = "int" if scale.is_whole else "float"
-    parameter = Parameter(label, label, kind, scale.low, scale.high, node=node, scale=scale)
+    parameter = Parameter(label, label, kind, scale.low, scale.high, log=_is_log(found), node=node, scale=scale)
     return parameter, [Leaf(node, None)]
+
+
+def _is_log(found: list[float]) -> bool:
+    """Whether values are told apart on a logarithmic scale alone: they are positive, and most lie near the foot."""
+    ordered = sorted(found)
+    high, middle = ordered[int(0.95 * (len(ordered) - 1))], statistics.median(ordered)
+    return len(ordered) >= ENOUGH and ordered[0] > 0 and high > 8 * middle

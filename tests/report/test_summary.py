@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import report_trials as made
 from hypothesis import given
@@ -5,6 +7,7 @@ from hypothesis import strategies as st
 
 from hpcho import space
 from hpcho.errors import UsageError
+from hpcho.experiment.schema import ObjectiveSpec
 from hpcho.report import summarise
 from hpcho.report.axis import Axis
 from hpcho.report.summary import CauseCount, Step, choose_pair
@@ -76,6 +79,19 @@ def test_trials_of_which_nobody_knows_when_have_ends_without_a_time():
     assert summary.steps == (Step(0, None, 0.5, 0.5), Step(1, 1.0, 0.7, 0.5), Step(2, 6.0, 0.6, 0.5))
     assert [row.duration_s for row in summary.rows] == [None, 1.0, 1.0]
     assert summary.pareto == (2,)
+
+
+def test_values_of_which_no_scale_is_known_get_a_logarithmic_axis_where_they_spread_over_decades():
+    tried = [{"lr": [10 ** -(5 - tid / 10)], "x": [tid / 10], "t": [tid / 10 - 1.0]} for tid in range(40)]
+    trials = [replace(made.done(tid, 1.0 + tid), vals=vals) for tid, vals in enumerate(tried)]
+    summary = summary_of(trials, space.observed(trials))
+    assert {axis.name: axis.kind for axis in summary.axes} == {"lr": "log", "x": "linear", "t": "linear"}
+
+
+def test_the_sampler_of_another_program_is_not_known():
+    nobody_s = made.EXPERIMENT.model_copy(update={"objective": ObjectiveSpec.model_construct()})
+    assert summarise(nobody_s, made.SPACE, [], elapsed_s=0.0).sampler is None
+    assert summary_of([]).sampler == "auto"
 
 
 @given(st.lists(st.tuples(st.floats(-10, 10), st.floats(0, 100), st.floats(0, 100)), max_size=30))
