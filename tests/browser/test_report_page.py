@@ -168,6 +168,20 @@ def test_params_are_copied_as_json(tmp_path, opened):
     assert copied == {"units": 64, "lr": 1e-3, "optimizer": "rmsprop", "fixed": "only"}
 
 
+def test_any_trial_s_params_are_copied_as_they_were(tmp_path, opened):
+    of = space.build({"seed": {"choice": [1, 2**64 + 1]}, "x": {"float": [0, 1]}, "on": {"choice": [True, "true"]}})
+    other = made.done(1, 0.5, {"seed": 2**64 + 1, "x": 0.1, "on": "true"}, of=of)
+    report = opened(
+        written(tmp_path, [made.done(0, 0.1, of=of), other], of), permissions=["clipboard-read", "clipboard-write"]
+    )
+    report.view.get_by_role("button", name="Trial 1").click()
+    dialog = report.view.get_by_role("dialog")
+    assert str(2**64 + 1) in dialog.inner_text()
+    dialog.get_by_role("button", name="Copy params").click()
+    dialog.get_by_role("button", name="Copied").wait_for()
+    assert json.loads(report.view.evaluate("navigator.clipboard.readText()")) == of.decode(other.vals)
+
+
 def test_nothing_in_a_trial_runs_in_the_page(tmp_path, opened):
     of = space.build({HOSTILE: {"choice": [HOSTILE, "b"]}, SCRIPTS: {"float": [0, 1]}, "__proto__": {"float": [0, 1]}})
     attempt = Attempt(replace(made.OWNER, host=HOSTILE), 1000.0, 1010.0)

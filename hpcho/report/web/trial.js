@@ -21,7 +21,7 @@ function trialParts(i) {
   const found = params.map((column) => [column.name, valueOf(column, i)]);
   const button = el("button", { type: "button", class: "copy" }, "Copy params");
   button.addEventListener("click", () => copy(i === data.best ? document.querySelector("#best .copy").dataset.copy
-    : JSON.stringify(Object.fromEntries(params.filter((c) => c.values[i] !== null).map((c) => [c.name, plain(c, i)]))), button));
+    : `{${params.filter((c) => c.values[i] !== null).map((c) => `${JSON.stringify(c.name)}: ${asJson(c, i)}`).join(", ")}}`, button));
   parts.push(el("div", { class: "head" }, el("h3", {}, "Params"), button), list(found.map(([name, value]) => [name, value === null ? "inactive" : String(value)])));
   const error = trials.error[i];
   if (error !== null) parts.push(el("h3", {}, trials.state[i] === "error" ? "Error" : "Error of an earlier attempt"), el("pre", { class: "bad", tabindex: "0" }, trials.errors[error]));
@@ -37,13 +37,14 @@ function trialParts(i) {
 
 const list = (pairs) => el("dl", { class: "facts" }, ...pairs.map(([name, value]) => el("div", {}, el("dt", {}, el("bdi", {}, name)), el("dd", {}, el("bdi", {}, value)))));
 
-// A param as JSON has it: what is shown bare is a string.
-function plain(column, i) {
+// A param as JSON writes it, whole numbers of any size with all their digits: what is shown bare is a string.
+function asJson(column, i) {
   const value = valueOf(column, i);
-  if (!column.texts) return value;
+  if (!column.texts) return JSON.stringify(value);
   try {
-    return JSON.parse(value);
-  } catch {
+    JSON.parse(value);
     return value;
+  } catch {
+    return JSON.stringify(value);
   }
 }
