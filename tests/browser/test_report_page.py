@@ -1,6 +1,7 @@
 """The report in a real browser."""
 
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -55,6 +56,8 @@ def test_whatever_the_trials_the_page_works_and_asks_for_nothing(tmp_path, opene
     report.look_through()
     assert report.view.locator("#trials h2").is_visible()
     assert len(shown_tids(report.view)) == len(trials)
+    has_losses = any(trial.loss is not None and math.isfinite(trial.loss) for trial in trials)
+    assert report.view.get_by_role("heading", name="What mattered").is_visible() == has_losses
     assert report.view.get_by_text("There are no trials yet.").is_visible() == (not trials)
     report.check_quiet()
 
