@@ -128,7 +128,12 @@ class Optunas:
 
 
 def contender(name: str, declared: dict[str, Any], seed: int) -> Contender:
-    """``auto``, or another of hpcho's; ``hyperopt:tpe`` (or rand, anneal); ``optuna:TPESampler`` and so on."""
+    """``auto``, or another of hpcho's; ``hyperopt:tpe`` (or rand, anneal); ``optuna:TPESampler`` and so on.
+
+    A peer is measured as it is; ``hpcho:optuna:TPESampler`` is the one that hpcho's own ``sampler:`` gives.
+    """
+    if name.startswith("hpcho:"):
+        return Ours(name.removeprefix("hpcho:"), declared, seed)
     library, _, sampler = name.rpartition(":")
     if library == "optuna":
         return Optunas(sampler, declared, seed)

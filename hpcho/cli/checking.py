@@ -48,6 +48,7 @@ def check(
     objective.load(opened.spec, opened.folder)
     local = opened.experiment.launcher.local
     samplers.check_workers(opened.experiment.sampler.name, local.workers if local else 2)
+    samplers.build(opened.experiment.sampler, opened.space)
     if opened.record is not None:
         for note in controller.prepare(opened.experiment, opened.space, experiment, opened.jobdir).notes:
             warn(note)

@@ -59,6 +59,7 @@ def run(
     launching.check_container(opened)
     local = opened.experiment.launcher.local
     samplers.check_workers(opened.experiment.sampler.name, local.workers if local else 2)
+    samplers.build(opened.experiment.sampler, opened.space)  # what is wrong with it shows before anything is made
     os.umask(0o077 if opened.experiment.group is None else 0o007)
     if fresh:
         _set_aside(opened.jobdir)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from hpcho.experiment.options import SAMPLER_OPTIONS
+from hpcho.experiment.options import OPTUNA, SAMPLER_OPTIONS
 from hpcho.experiment.schema import Experiment, ObjectiveSpec
 
 __all__ = ["json_schema"]
@@ -90,7 +90,16 @@ def _add_short_forms(models: dict[str, Any]) -> None:
     names = sampler["properties"]["name"]["enum"]
     known = {option: words for rules in SAMPLER_OPTIONS.values() for option, (_, words) in rules.items()}
     sampler["properties"] |= {option: {"type": "number", "description": words} for option, words in known.items()}
-    models["SamplerSpec"] = {"anyOf": [{"type": "string", "enum": names}, sampler]}
+    theirs = {
+        "type": "object",
+        "description": "One of Optuna's samplers, by its class, with arguments of that class beside the name",
+        "required": ["name"],
+        "properties": {
+            "name": {"enum": [name for name in names if name.startswith(OPTUNA)]},
+            "seed": sampler["properties"]["seed"],
+        },
+    }
+    models["SamplerSpec"] = {"anyOf": [{"type": "string", "enum": names}, sampler, theirs]}
     for name in ("LauncherSpec", "StoreSpec"):
         spec = models[name]
         spec["minProperties"] = spec["maxProperties"] = 1

@@ -23,6 +23,9 @@ def _is_mean(value: Any) -> bool:
     return type(value) in (int, float) and 1 <= value < math.inf
 
 
+OPTUNA = "optuna:"
+"""What the names of Optuna's samplers begin with."""
+
 Rule = tuple[Callable[[Any], bool], str]
 
 COUNT: Rule = (_is_count, "an integer, 1 or more")
@@ -42,8 +45,10 @@ SAMPLER_OPTIONS: Mapping[str, Mapping[str, Rule]] = {
 def option_flaws(sampler: Any, options: Mapping[Any, Any]) -> Iterator[Flaw]:
     """What is wrong with a sampler's options, at the place beside ``name`` where YAML has them.
 
-    Where the sampler itself is unknown, an option may be any sampler's.
+    Where the sampler itself is unknown, an option may be any sampler's. Only Optuna knows those of its own.
     """
+    if isinstance(sampler, str) and sampler.startswith(OPTUNA):
+        return
     anyones = {option: rule for rules in SAMPLER_OPTIONS.values() for option, rule in rules.items()}
     is_known = isinstance(sampler, str) and sampler in SAMPLER_OPTIONS
     rules = SAMPLER_OPTIONS[sampler] if is_known else anyones

@@ -88,7 +88,19 @@ class SamplerSpec(Model):
 
     like: ClassVar[str] = "{name: tpe, seed: 42}"
 
-    name: Literal["auto", "tpe", "anneal", "random", "atpe"] = "auto"
+    name: Literal[
+        "auto",
+        "tpe",
+        "anneal",
+        "random",
+        "atpe",
+        "optuna:CmaEsSampler",
+        "optuna:GPSampler",
+        "optuna:NSGAIISampler",
+        "optuna:QMCSampler",
+        "optuna:RandomSampler",
+        "optuna:TPESampler",
+    ] = "auto"
     seed: Count | None = None
     options: dict[str, Any] = Field(default_factory=dict, description="further keys beside name and seed land here")
 
@@ -103,11 +115,6 @@ class SamplerSpec(Model):
         return {key: value for key, value in data.items() if key not in options} | {
             "options": {**data.get("options", {}), **options}
         }
-
-    @classmethod
-    def is_later(cls, key: str, value: Any) -> bool:
-        """Optuna's samplers."""
-        return key == "name" and isinstance(value, str) and value.startswith("optuna:")
 
     @classmethod
     def flaws(cls, data: Mapping[str, Any]) -> Iterator[Flaw]:

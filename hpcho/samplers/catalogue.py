@@ -31,6 +31,8 @@ def build(spec: SamplerSpec, space: Space) -> Sampler:
         return RandomSampler(space)
     if spec.name == "atpe":
         return AtpeSampler(space)
+    if spec.name.startswith("optuna:"):
+        return _optuna(spec, space)
     return HyperoptSampler(spec.name, space, spec.options)
 
 
@@ -49,6 +51,17 @@ def _auto(space: Space) -> Sampler:
             if value is None:
                 del os.environ[name]  # workers inherit the environment, and may have all threads they want
     return AutoSampler(space)
+
+
+def _optuna(spec: SamplerSpec, space: Space) -> Sampler:
+    try:
+        from hpcho.samplers.optuna_sampler import OptunaSampler  # noqa: PLC0415 - an extra, and slow to import
+    except ImportError as error:
+        raise UsageError(
+            f"sampler {spec.name} needs Optuna, version 4 or newer, which cannot be imported here: {error}. "
+            'Install it with: pip install "hpcho[optuna]"'
+        ) from error
+    return OptunaSampler(spec.name, space, spec.options)
 
 
 def check_workers(name: str, workers: int) -> None:

@@ -59,6 +59,7 @@ def test_the_examples_are_valid(path):
     [
         WHOLE,
         WHOLE.replace("{name: tpe, seed: 42, gamma: 0.25}", "random"),
+        WHOLE.replace("{name: tpe, seed: 42, gamma: 0.25}", "{name: 'optuna:TPESampler', multivariate: true}"),
         WHOLE.replace("{local: {workers: 2}}", "local"),
         WHOLE.replace("{local: {workers: 2}}", "none").replace("store: auto", "store: sqlite"),
         WHOLE.replace("store: auto", "store: mongo"),
