@@ -4,6 +4,7 @@ runs/<name>/
   experiment.json   the record: uuid, settings in force, seed, versions, git commit
   experiment.yaml   the YAML as it was at the first run
   extends/          the files that it extends, likewise
+  knowledge.json    what was taken from other experiments (warm_start:) at the first run
   source/           the objective's source as it was at the first run; workers run this copy
   trials.db         the sqlite store (elsewhere where this is a network filesystem; the record says where)
   mongo/            a managed MongoDB server's password, address and data (these elsewhere, as above)
@@ -39,6 +40,11 @@ class JobDir:
     def record_file(self) -> Path:
         """What identifies the experiment, and the settings in force."""
         return self.path / "experiment.json"
+
+    @property
+    def knowledge(self) -> Path:
+        """What was taken from other experiments; there is no such file where nothing was."""
+        return self.path / "knowledge.json"
 
     @property
     def source(self) -> Path:

@@ -41,6 +41,8 @@ def check(
 ) -> None:
     """Validate the experiment and show what would be run."""
     from hpcho import controller, objective, samplers  # noqa: PLC0415 - heavy: `hpcho --help` does without
+    from hpcho.cli.knowledge import gathered  # noqa: PLC0415 - as above
+    from hpcho.cli.knowledge import words as knowledge_words  # noqa: PLC0415 - as above
 
     opened = open_experiment(experiment, settings or [])
     check_points(opened)
@@ -49,14 +51,14 @@ def check(
     local = opened.experiment.launcher.local
     samplers.check_workers(opened.experiment.sampler.name, local.workers if local else 2)
     samplers.build(opened.experiment.sampler, opened.space)
+    knowledge = gathered(opened)
     if opened.record is not None:
         for note in controller.prepare(opened.experiment, opened.space, experiment, opened.jobdir).notes:
             warn(note)
     say(f"{opened.experiment.name}: nothing is wrong with {experiment}\n")
     say(_plan(opened, Typed(experiment, tuple(settings or ()), opened.jobdir)))
-    for text in _taken(opened):
+    for text in (*_taken(opened), _space_table(opened), *knowledge_words(knowledge)):
         say("\n" + text)
-    say("\n" + _space_table(opened))
     if (script := launching.script(opened)) is not None:
         say("\nThe job that SLURM gets:\n" + textwrap.indent(script.rstrip(), "  "))
     if (python := launching.python_script(opened)) is not None:

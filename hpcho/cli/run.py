@@ -16,6 +16,7 @@ from hpcho import standing as standings
 from hpcho.cli import chain as chains
 from hpcho.cli import launching
 from hpcho.cli.checking import check_points
+from hpcho.cli.knowledge import gathered
 from hpcho.cli.output import say, warn
 from hpcho.cli.progress import Talk
 from hpcho.cli.session import Session, look_on
@@ -61,10 +62,11 @@ def run(
     samplers.check_workers(opened.experiment.sampler.name, local.workers if local else 2)
     samplers.build(opened.experiment.sampler, opened.space)  # what is wrong with it shows before anything is made
     os.umask(0o077 if opened.experiment.group is None else 0o007)
+    knowledge = gathered(opened, fresh=fresh)
     if fresh:
         _set_aside(opened.jobdir)
     typed = Typed(path, tuple(settings), opened.jobdir)
-    opening = control.prepare(opened.experiment, opened.space, path, opened.jobdir)
+    opening = control.prepare(opened.experiment, opened.space, path, opened.jobdir, knowledge)
     for note in opening.notes:
         warn(note)
 

@@ -16,6 +16,7 @@ from hpcho import samplers
 from hpcho import standing as standings
 from hpcho.cli import chain as chains
 from hpcho.cli import launching
+from hpcho.cli.knowledge import words as knowledge_words
 from hpcho.cli.output import last_words, number, say, seconds
 from hpcho.cli.progress import Talk, best_words, open_progress, trial_words
 from hpcho.errors import Interrupted, ResumeError, StoreError, StoreFull, StoreLost
@@ -63,13 +64,14 @@ class Session:
         self._full = self._away = self._is_replaced = False
         self._told: set[str] = set()
         self._talk = talk
+        self._knowledge = samplers.read_knowledge(opened.jobdir)
         with _logging(opened.jobdir):
             self._controller = control.Controller(
                 opened.experiment,
                 opened.jobdir,
                 store,
                 opened.space,
-                samplers.build(opened.experiment.sampler, opened.space),
+                samplers.build(opened.experiment.sampler, opened.space, self._knowledge),
                 self._launcher,
                 seed=record["seed"],
             )
@@ -98,6 +100,8 @@ class Session:
         self._progress.note(
             f"{experiment.name}: {experiment.sampler.name}, {workers}{so_far}; everything is in {jobdir.path}"
         )
+        for words in knowledge_words(self._knowledge):
+            self._progress.note(words)
 
     def _loop(self) -> tuple[control.End, standings.Standing]:
         pause_s, shown_at = SHORTEST_PAUSE_S, 0.0

@@ -25,13 +25,15 @@ import hpcho
 from hpcho.errors import ResumeError, StoreError, UsageError
 from hpcho.experiment.extends import copy_files
 from hpcho.objective import snapshot
+from hpcho.samplers.knowledge import write_knowledge
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from hpcho.experiment import Experiment
     from hpcho.jobdir import JobDir
+    from hpcho.samplers import Knowledge
     from hpcho.space import Space
     from hpcho.store import TrialStore
 
@@ -47,13 +49,16 @@ class Opening:
     notes: tuple[str, ...] = ()
 
 
-def prepare(experiment: Experiment, space: Space, yaml: Path, jobdir: JobDir) -> Opening:
+def prepare(
+    experiment: Experiment, space: Space, yaml: Path, jobdir: JobDir, knowledge: Sequence[Knowledge] = ()
+) -> Opening:
     """Make the job directory, or check that the YAML still describes the one that is there.
 
-    Changes nothing in a job directory that exists; ``adopt_settings`` does, once the seat is taken. Raises ResumeError.
+    ``knowledge`` of other experiments goes into a new one, and every later run has the same. Changes nothing in a job
+    directory that exists; ``adopt_settings`` does, once the seat is taken. Raises ResumeError.
     """
     record = jobdir.read_record()
-    if record is None and _create(experiment, space, yaml, jobdir):
+    if record is None and _create(experiment, space, yaml, jobdir, knowledge):
         made = jobdir.read_record()
         assert made is not None
         return Opening(made, is_new=True)
@@ -64,12 +69,23 @@ def prepare(experiment: Experiment, space: Space, yaml: Path, jobdir: JobDir) ->
             "move it away, or choose another `name:`"
         )
     _compare(experiment, space, record, jobdir)
+    return Opening(record, is_new=False, notes=tuple(_unheeded(experiment, record, yaml, jobdir)))
+
+
+def _unheeded(experiment: Experiment, record: dict[str, Any], yaml: Path, jobdir: JobDir) -> Iterator[str]:
+    """What has been changed since the first run, and makes no difference to this one."""
     edited = snapshot.edited(record["source"], yaml.parent)
-    note = (
-        f"edited since the first run: {', '.join(edited)}. This run goes on with its own copy in {jobdir.source}; "
-        "`--fresh` starts over with the edited files."
-    )
-    return Opening(record, is_new=False, notes=(note,) if edited else ())
+    if edited:
+        yield (
+            f"edited since the first run: {', '.join(edited)}. This run goes on with its own copy in {jobdir.source}; "
+            "`--fresh` starts over with the edited files."
+        )
+    sources = json.loads(experiment.model_dump_json())["warm_start"]
+    if sources != record["experiment"].get("warm_start", []):
+        yield (
+            "warm_start: has changed since the first run. This run goes on with what was taken then; "
+            "`--fresh` starts over with the others."
+        )
 
 
 def adopt_settings(experiment: Experiment, jobdir: JobDir) -> dict[str, Any]:
@@ -80,7 +96,9 @@ def adopt_settings(experiment: Experiment, jobdir: JobDir) -> dict[str, Any]:
     record = jobdir.read_record()
     assert record is not None
     seed = record["seed"] if experiment.sampler.seed is None else experiment.sampler.seed
-    current = {**record, "experiment": json.loads(experiment.model_dump_json()), "seed": seed}
+    settings = json.loads(experiment.model_dump_json())
+    settings["warm_start"] = record["experiment"].get("warm_start", [])  # what was taken was taken once
+    current = {**record, "experiment": settings, "seed": seed}
     if current != record:
         jobdir.write_record(current)
     return current
@@ -112,7 +130,7 @@ def archive(jobdir: JobDir) -> Path | None:
     return target
 
 
-def _create(experiment: Experiment, space: Space, yaml: Path, jobdir: JobDir) -> bool:
+def _create(experiment: Experiment, space: Space, yaml: Path, jobdir: JobDir, knowledge: Sequence[Knowledge]) -> bool:
     """Build the job directory; False when another process was faster or something else stands there."""
     gid = _group_id(experiment.group)
     parent = jobdir.path.parent
@@ -133,6 +151,7 @@ def _create(experiment: Experiment, space: Space, yaml: Path, jobdir: JobDir) ->
             (draft / folder).mkdir()
         copy_files(yaml, draft)
         manifest = snapshot.take(experiment.objective, yaml.parent, draft / "source", parent)
+        write_knowledge(type(jobdir)(draft), knowledge)
         type(jobdir)(draft).write_record(_record(experiment, space, yaml, manifest))
         draft.rename(jobdir.path)
     except FileExistsError:

@@ -104,6 +104,9 @@ def _add_short_forms(models: dict[str, Any]) -> None:
         spec = models[name]
         spec["minProperties"] = spec["maxProperties"] = 1
         models[name] = {"anyOf": [{"type": "string", "enum": list(spec["properties"])}, spec]}
+    warm = models["WarmStart"]
+    warm["oneOf"] = [{"required": ["experiment"]}, {"required": ["url", "exp_key"]}]
+    models["WarmStart"] = {"anyOf": [{"type": "string", "minLength": 1}, warm]}
     url = {"type": "string", "pattern": "://"}
     models["StoreSpec"]["anyOf"].append(url)
     models["MongoSpec"] = {"anyOf": [url, models["MongoSpec"]]}

@@ -30,6 +30,7 @@ __all__ = [
     "SlurmLauncher",
     "SshLauncher",
     "TrialSpec",
+    "WarmStart",
     "split_call",
 ]
 
@@ -123,6 +124,44 @@ class SamplerSpec(Model):
             yield from option_flaws(data.get("name", "auto"), data["options"])
 
 
+class WarmStart(Model):
+    """Another experiment whose trials are what the search begins with.
+
+    In short ``old.yaml`` or ``runs/old``, an experiment's YAML file or job directory.
+    """
+
+    like: ClassVar[str] = "{experiment: old.yaml}"
+
+    experiment: str | None = Field(
+        None, min_length=1, description="its YAML file or job directory, from this file's folder on"
+    )
+    url: str | None = Field(None, description="a database that has it: mongodb://user@host:port/name")
+    exp_key: str | None = Field(None, min_length=1, description="what it is called in the database")
+    password_file: str | None = Field(None, min_length=1, description="a file with the database's password in it")
+
+    @classmethod
+    def read(cls, data: Any) -> Any:
+        """``old.yaml`` is short for ``{experiment: old.yaml}``, and a URL for ``{url: ...}``."""
+        return {"url" if "://" in data else "experiment": data} if isinstance(data, str) else data
+
+    @classmethod
+    def flaws(cls, data: Mapping[str, Any]) -> Iterator[Flaw]:
+        """Not exactly one place, and what belongs to the other."""
+        given = [key for key in ("experiment", "url") if data.get(key) is not None]
+        if len(given) != 1 and set(data) <= set(cls.model_fields):
+            yield Flaw((), f"needs exactly one of experiment and url, and has {listed(given, 'and') or 'none'}")
+        elif given == ["url"] and data.get("exp_key") is None:
+            yield Flaw((), f"needs the experiment's name there: write {{url: {shown(data['url'])}, exp_key: KEY}}")
+        for key in ("exp_key", "password_file"):
+            if data.get(key) is not None and given == ["experiment"]:
+                yield Flaw((key,), "belongs to a url: mongodb://user@host:port/name", at_key=True)
+
+    @property
+    def place(self) -> str:
+        """What the YAML calls it."""
+        return self.experiment or f"{self.exp_key} in {self.url}"
+
+
 class Budget(Model):
     """When a run ends: the first one met."""
 
@@ -199,6 +238,9 @@ class Experiment(Model):
     points: tuple[dict[str, Any], ...] = Field(
         (), strict=False, description="params evaluated first; what a point leaves out is sampled"
     )
+    warm_start: tuple[WarmStart, ...] = Field(
+        (), strict=False, description="other experiments whose finished trials are what the search begins with"
+    )
     keep: Keep = Field(Keep(), description="trial folders and models kept whole (default: all)")
     launcher: LauncherSpec = Field(LauncherSpec(local=LocalLauncher()), description="what starts workers")
     container: ContainerSpec | None = Field(None, description="the Apptainer image that SLURM jobs run workers in")
@@ -221,7 +263,7 @@ class Experiment(Model):
     def is_later(cls, key: str, value: Any) -> bool:
         """What changes the meaning of a run."""
         del value
-        return key in ("warm_start", "minimise", "constraints")
+        return key in ("minimise", "constraints")
 
     @classmethod
     def flaws(cls, data: Mapping[str, Any]) -> Iterator[Flaw]:

@@ -2,5 +2,6 @@
 
 from hpcho.samplers.base import Sampler
 from hpcho.samplers.catalogue import build, check_workers
+from hpcho.samplers.knowledge import Knowledge, read_knowledge
 
-__all__ = ["Sampler", "build", "check_workers"]
+__all__ = ["Knowledge", "Sampler", "build", "check_workers", "read_knowledge"]

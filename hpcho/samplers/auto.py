@@ -18,6 +18,7 @@ Where its parts come from:
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -25,13 +26,15 @@ import numpy as np
 
 from hpcho.samplers.candidates import around, halton
 from hpcho.samplers.coordinates import Coordinates
+from hpcho.samplers.elsewhere import Elsewhere
 from hpcho.samplers.history import next_tid, seed_for
 from hpcho.samplers.memory import Kind, Memory
 from hpcho.samplers.process import Posterior, Scales, fit, log_improvement, standardised
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
+    from hpcho.samplers.knowledge import Knowledge
     from hpcho.space import Space
     from hpcho.trial import Trial, Vals
 
@@ -58,9 +61,11 @@ SAME = 1e-9
 """Coordinates nearer than this are the same."""
 MODEL_NEEDS = 4
 """Losses without which there is nothing to fit."""
+DOUBT = 2.0
+"""How many losses it takes until those of other experiments are believed as far as they have held here."""
 
-Model = tuple[Posterior, np.ndarray]
-"""What is known, and the rows with the smallest losses, best first."""
+Belief = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
+"""Mean and deviation of the loss at points, which are rows of features."""
 
 
 class AutoSampler:
@@ -70,14 +75,17 @@ class AutoSampler:
     and the pending ones, those suggested before it at once with it included. Half of the suggestions maximise the
     expected improvement, half a confidence bound of random width, by the toss of a coin that is the trial's own. No
     point is suggested twice before all are used up. The cost has a bound, since the model sees so many trials only.
+
+    What other experiments have found takes the place of the first points: the model then is of how the losses differ
+    from what each of them lets one expect, the better ones of those counting more.
     """
 
     name = "auto"
     uses_history = True
     max_workers: int | None = None
 
-    def __init__(self, space: Space) -> None:
-        self._space = space
+    def __init__(self, space: Space, knowledge: Sequence[Knowledge] = ()) -> None:
+        self._space, self._knowledge = space, knowledge
         self._fitted: tuple[bytes, Scales] | None = None
         self._has_warned = False
 
@@ -102,6 +110,10 @@ class AutoSampler:
         return Memory(self._at)
 
     @cached_property
+    def _elsewhere(self) -> Elsewhere:
+        return Elsewhere(self._knowledge, self._at)
+
+    @cached_property
     def _every(self) -> np.ndarray | None:
         """All points, where they are few."""
         return self._at.every() if self._at.count() <= ENUMERATED else None
@@ -109,18 +121,18 @@ class AutoSampler:
     def _next(self, tid: int, seed: int, pending: np.ndarray) -> np.ndarray:
         rng = np.random.default_rng(seed_for(seed, tid))
         free = self._free(pending)
-        known = np.isin(self._memory.kinds, (Kind.LOSS, Kind.BAD)).sum()
-        if (
-            known < min(max(self._at.size, START[0]), START[1])
-            or not self._at.size
-            or not (self._memory.kinds == Kind.LOSS).any()
-        ):
+        known = np.isin(self._memory.kinds, (Kind.LOSS, Kind.BAD)).sum() + self._elsewhere.count
+        has_losses = bool((self._memory.kinds == Kind.LOSS).any() or self._elsewhere.count)
+        if known < min(max(self._at.size, START[0]), START[1]) or not self._at.size or not has_losses:
             return self._start(tid, seed, rng, free, pending)
-        posterior, best = self._model(pending)
-        score = self._score(rng, posterior, best, pending)
+        belief, best = self._model(pending)
+        score = self._score(rng, belief, best, pending)
         if free is not None:
             return np.asarray(free[np.argmax(score(free))])
-        return self._search(rng, score, best[:ELITE], pending)
+        elite = best[:ELITE]
+        if self._elsewhere.count:
+            elite = np.concatenate([elite, self._elsewhere.best])
+        return self._search(rng, score, elite, pending)
 
     def _free(self, pending: np.ndarray) -> np.ndarray | None:
         """The points that nobody has tried, where all can be listed; all of them once they are used up."""
@@ -149,22 +161,45 @@ class AutoSampler:
         pool = at.settled(at.drawn(rng.random((ANYWHERE, at.size)))) if free is None else rng.permutation(free)
         return next((each for each in pool if not self._is_taken(each, pending)), np.asarray(pool[0]))
 
-    def _model(self, pending: np.ndarray) -> Model:
+    def _model(self, pending: np.ndarray) -> tuple[Belief, np.ndarray]:
+        """What is known, and the rows with the smallest losses, best first."""
         memory, at = self._memory, self._at
         chosen = _best_and_latest(np.flatnonzero(memory.kinds == Kind.LOSS), memory.losses, MODELLED)
         bad = np.flatnonzero(memory.kinds == Kind.BAD)[-BAD:]
         losses = standardised(memory.losses[chosen])
-        losses = np.append(losses, np.full(len(bad), losses.max() + 0.5))
+        losses = np.append(losses, np.full(len(bad), losses.max(initial=0.0) + 0.5))
         features = at.features(memory.rows[np.append(chosen, bad)])
         waiting = at.features(pending[-PENDING:])
-        return Posterior(self._scales(), at.column_of, features, losses, waiting), memory.rows[chosen]
+        scales, best = self._scales(), memory.rows[chosen]
+        if not self._elsewhere.count:
+            return Posterior(scales, at.column_of, features, losses, waiting), best
+        rest, expected = self._without_expected(features, losses, len(chosen))
+        posterior = Posterior(scales, at.column_of, features, rest, waiting, doubt=DOUBT)
+
+        def belief(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            mean, deviation = posterior(points)
+            return mean + expected(points), deviation
+
+        return belief, best
+
+    def _without_expected(
+        self, features: np.ndarray, losses: np.ndarray, known: int
+    ) -> tuple[np.ndarray, Callable[[np.ndarray], np.ndarray]]:
+        """What is left of losses where other experiments' are taken off, and these at any point.
+
+        How far they hold is judged by the first ``known`` ones.
+        """
+        elsewhere = self._elsewhere
+        theirs = elsewhere.expected(features)
+        constant, factors = elsewhere.weights(theirs[:known], losses[:known])
+        return losses - constant - theirs @ factors, lambda at: constant + elsewhere.expected(at) @ factors
 
     def _scales(self) -> Scales:
         """Fitted to the trials that were the first to finish, so many that it need not be done for each suggestion."""
         memory, at = self._memory, self._at
         done = np.flatnonzero(memory.kinds == Kind.LOSS)
         if len(done) < MODEL_NEEDS:
-            return Scales.prior(at.size)
+            return self._elsewhere.scales if self._elsewhere.count else Scales.prior(at.size)
         count = following = MODEL_NEEDS
         while following <= len(done):
             count, following = following, max(following + 1, int(following * REFIT))
@@ -173,21 +208,26 @@ class AutoSampler:
         rows, losses = memory.rows[chosen], memory.losses[chosen]
         key = rows.tobytes() + losses.tobytes()
         if self._fitted is None or self._fitted[0] != key:
-            self._fitted = key, fit(at.features(rows), standardised(losses), at.column_of)
+            features, losses = at.features(rows), standardised(losses)
+            if self._elsewhere.count:
+                losses = self._without_expected(features, losses, len(losses))[0]
+            self._fitted = key, fit(features, losses, at.column_of)
         return self._fitted[1]
 
     def _score(
-        self, rng: np.random.Generator, posterior: Posterior, best: np.ndarray, pending: np.ndarray
+        self, rng: np.random.Generator, belief: Belief, best: np.ndarray, pending: np.ndarray
     ) -> Callable[[np.ndarray], np.ndarray]:
         """How promising points are, in the eyes of this suggestion."""
         features = self._at.features
         is_improvement, width = bool(rng.integers(2)), LEAST_WIDTH + rng.exponential()
         # The loss to improve on is the one expected at the best points, since one that was seen may be luck.
         # The pending ones are to be improved on, too: others are at work on what is expected of them.
-        least = posterior(features(np.concatenate([best[:ELITE], pending[-PENDING:]])))[0].min()
+        # Where there are neither, an average loss is.
+        rivals = np.concatenate([best[:ELITE], pending[-PENDING:]])
+        least = belief(features(rivals))[0].min() if len(rivals) else 0.0
 
         def score(rows: np.ndarray) -> np.ndarray:
-            mean, deviation = posterior(features(rows))
+            mean, deviation = belief(features(rows))
             return log_improvement(least, mean, deviation) if is_improvement else width * deviation - mean
 
         return score

@@ -8,10 +8,14 @@ from typing import TYPE_CHECKING
 from hpcho.errors import UsageError
 from hpcho.samplers.atpe import AtpeSampler
 from hpcho.samplers.hyperopt_sampler import HyperoptSampler, RandomSampler
+from hpcho.samplers.knowledge import Informed
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from hpcho.experiment.schema import SamplerSpec
     from hpcho.samplers.base import Sampler
+    from hpcho.samplers.knowledge import Knowledge
     from hpcho.space import Space
 
 __all__ = ["build", "check_workers"]
@@ -20,13 +24,19 @@ __all__ = ["build", "check_workers"]
 THREADS = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS")
 
 
-def build(spec: SamplerSpec, space: Space) -> Sampler:
+def build(spec: SamplerSpec, space: Space, knowledge: Sequence[Knowledge] = ()) -> Sampler:
     """The sampler that ``spec`` names. Raises UsageError when it cannot work here or with this space.
 
+    ``knowledge``: what other experiments have found, which is of no use to those that look at no trials.
     atpe's models and what auto needs of scipy are loaded at once, hyperopt at the first suggestion.
     """
     if spec.name == "auto":
-        return _auto(space)
+        return _auto(space, knowledge)
+    sampler = _uninformed(spec, space)
+    return Informed(sampler, knowledge) if knowledge and sampler.uses_history else sampler
+
+
+def _uninformed(spec: SamplerSpec, space: Space) -> Sampler:
     if spec.name == "random":
         return RandomSampler(space)
     if spec.name == "atpe":
@@ -36,7 +46,7 @@ def build(spec: SamplerSpec, space: Space) -> Sampler:
     return HyperoptSampler(spec.name, space, spec.options)
 
 
-def _auto(space: Space) -> Sampler:
+def _auto(space: Space, knowledge: Sequence[Knowledge]) -> Sampler:
     """hpcho's own sampler, with one thread for its linear algebra.
 
     Its matrices are small: several threads would wait for one another, the longer the busier the workers keep the
@@ -50,7 +60,7 @@ def _auto(space: Space) -> Sampler:
         for name, value in before.items():
             if value is None:
                 del os.environ[name]  # workers inherit the environment, and may have all threads they want
-    return AutoSampler(space)
+    return AutoSampler(space, knowledge)
 
 
 def _optuna(spec: SamplerSpec, space: Space) -> Sampler:

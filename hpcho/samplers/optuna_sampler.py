@@ -101,8 +101,8 @@ class OptunaSampler:
         self._study = None
 
     def _sampler(self, seed: int, tid: int) -> Any:
-        """The sampler for one trial."""
-        own = seed % 2**32 if self._class.__name__ == ONE_SEED else seed_for(seed, tid) % 2**32
+        """The sampler for one trial; those of other experiments have ids below zero."""
+        own = seed % 2**32 if self._class.__name__ == ONE_SEED else seed_for(seed, tid % 2**32) % 2**32
         return self._class(seed=own, **self._options)
 
 

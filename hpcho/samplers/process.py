@@ -75,16 +75,26 @@ def fit(features: np.ndarray, losses: np.ndarray, column_of: np.ndarray) -> Scal
 
 
 class Posterior:
-    """What is known of the loss everywhere after some points; ``pending`` ones count as having the loss expected."""
+    """What is known of the loss everywhere after some points; ``pending`` ones count as having the loss expected.
+
+    ``doubt``: so many losses more, of deviation 1, count for the signal's variance. Without it there must be a point.
+    """
 
     def __init__(
-        self, scales: Scales, column_of: np.ndarray, features: np.ndarray, losses: np.ndarray, pending: np.ndarray
+        self,
+        scales: Scales,
+        column_of: np.ndarray,
+        features: np.ndarray,
+        losses: np.ndarray,
+        pending: np.ndarray,
+        *,
+        doubt: float = 0.0,
     ) -> None:
         self._factors = np.exp(-scales.lengths)[column_of]
         self._noise = math.exp(scales.noise) + JITTER
         self._points = features * self._factors
         self._weights, self._lower = self._solve(losses)
-        self.variance = max(float(losses @ self._weights) / len(losses), 1e-6)
+        self.variance = max((float(losses @ self._weights) + doubt) / (len(losses) + doubt), 1e-6)
         if len(pending):
             more = pending * self._factors
             expected = _kernel(more, self._points) @ self._weights
@@ -93,12 +103,16 @@ class Posterior:
 
     def __call__(self, features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Mean and standard deviation of the loss, noise aside, at points."""
+        if not len(self._points):
+            return np.zeros(len(features)), np.full(len(features), math.sqrt(self.variance))
         across = _kernel(self._points, features * self._factors)
         half = solve_triangular(self._lower, across, lower=True, check_finite=False)
         left = np.maximum(1.0 - (half * half).sum(axis=0), 1e-9)
         return self._weights @ across, np.sqrt(self.variance * left)
 
     def _solve(self, losses: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        if not len(losses):
+            return losses, np.empty((0, 0))
         covariance = _kernel(self._points, self._points)
         covariance[np.diag_indices(len(covariance))] = 1 + self._noise
         lower = cholesky(covariance, lower=True, check_finite=False)
@@ -110,6 +124,8 @@ def standardised(losses: np.ndarray) -> np.ndarray:
 
     What matters is how the good ones differ: a few huge losses must not make them all look the same.
     """
+    if not len(losses):
+        return losses
     losses = losses / max(float(np.abs(losses).max()), 1e-300)
     tenth, middle = np.quantile(losses, (0.1, 0.5))
     unit = max(float(middle - tenth), 1e-12)

@@ -124,6 +124,22 @@ class Space:
                 raise SpaceError(self._why_inactive(name, vals), (name,))
         return vals
 
+    def place(self, params: Mapping[str, Any]) -> Vals:
+        """The point that has these params; nothing is sampled, and what does not exist there is left out.
+
+        Raises SpaceError, with the parameter's name as its path, for a value that is not in the space, and for a
+        parameter that would have to be sampled.
+        """
+        vals: dict[str, list[Any]] = {label: [] for label in self.labels}
+        for parameter, _ in self._parts:
+            if not _holds(parameter.parent, vals):
+                continue
+            if parameter.name not in params:
+                raise SpaceError("is missing", (parameter.name,))
+            for label, stored in _point_of(parameter, params[parameter.name]).items():
+                vals[label] = [stored]
+        return vals
+
     def hyperopt(self) -> Any:
         """A pyll graph for ``hyperopt.base.Domain``; its labels are ``labels``, and its vals go into ``decode``."""
         # hyperopt and numpy take half a second to import, which reading an experiment does without.

@@ -55,6 +55,19 @@ def test_the_best_of_a_collection_and_its_file(hpcho, collection, tmp_path):
     assert (tmp_path / "m.bin").read_bytes() == b"weights"
 
 
+def test_a_search_begins_with_the_trials_of_a_collection(hpcho, collection, tmp_path):
+    (tmp_path / "train.py").write_text("def objective(params):\n    return params['x']\n")
+    (tmp_path / "experiment.yaml").write_text(
+        "name: lab\nobjective: {python: 'train.py:objective'}\nsampler: tpe\n"
+        "space: {x: {float: [0, 2]}, c: {choice: [a, b]}}\n"
+        f"warm_start: [{{url: '{collection}', exp_key: {KEY}}}]\n"
+    )
+    done = hpcho("check", "experiment.yaml")
+    assert done.returncode == 0, done.stderr
+    used = f"warm_start: 2 of 4 trials of {KEY} in {collection} are used"
+    assert f"{used}; not used: 1 with x outside this space, 1 failed" in done.stdout
+
+
 @pytest.mark.slow
 def test_a_report_of_a_collection(hpcho, collection, tmp_path, database):
     made = hpcho("report", collection, "--exp-key", KEY, "--password-file", database.password_file)

@@ -163,7 +163,11 @@ def test_short_forms(write, more, check):
             "4:39: store.mongo.port: belongs to a managed server: remove it, or url",
         ),
         ("store: {mongo: {stock_workers: yes}}", '4:32: store.mongo.stock_workers: must be true or false, not "yes"'),
-        ("warm_start: {from: a}", "4:1: warm_start: warm_start is not in this version of hpcho"),
+        ("minimise: [loss]", "4:1: minimise: minimise is not in this version of hpcho"),
+        (
+            "warm_start: [{from: a}]",
+            '4:15: warm_start.0.from: unknown key "from"; here are experiment, url, exp_key and',
+        ),
         (
             "sampler: optuna:TPE",
             "4:10: sampler: must be auto, tpe, anneal, random, atpe, optuna:CmaEsSampler, optuna:GPSampler, opt",

@@ -27,6 +27,7 @@ budget: {trials: 50, hours: 12, loss: 0.01, failures: 10}
 retries: {objective: 0, timeout: 1, oom: 1, worker: 1, infrastructure: 5}
 trial: {timeout_min: 60, isolate: false, recycle_after: 200}
 points: [{units: 64}]
+warm_start: [old.yaml, {experiment: runs/old}, {url: "mongodb://h/jobs", exp_key: a}]
 keep: {best: 5}
 launcher: {local: {workers: 2}}
 store: auto
@@ -86,6 +87,8 @@ def test_every_form_is_valid(text):
         ("momentum: {float: [0, 0.99]}", "momentum: 3"),
         ('data: "train.py:data"', "command: [a]"),
         ("gamma: 0.25", "gama: 0.25"),
+        ("{experiment: runs/old}", "{}"),
+        (", exp_key: a", ""),
         ("name: tpe", "name: tpee"),
         ("{local: {workers: 2}}", "{}"),
         ("{local: {workers: 2}}", "slrm"),
