@@ -18,6 +18,7 @@ Where its parts come from:
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -52,6 +53,8 @@ REFIT = 1.2
 """Scales are fitted anew when there are so many times as many losses."""
 ENUMERATED = 4096
 """Spaces with no more points than this are looked at as a whole."""
+LISTED = 100_000
+"""Spaces with no more points than this are listed where every candidate has been tried."""
 ELITE, ANYWHERE, NEAR, NEARER = 5, 64, 128, 48
 """Points to look around, and candidates: of the prior, around the elite, and in each refinement of the best four."""
 REFINEMENTS = (0.1, 0.03, 0.01)
@@ -73,8 +76,9 @@ class AutoSampler:
 
     Each suggestion knows the finished trials, those that failed (a bad loss, unless the infrastructure was the cause),
     and the pending ones, those suggested before it at once with it included. Half of the suggestions maximise the
-    expected improvement, half a confidence bound of random width, by the toss of a coin that is the trial's own. No
-    point is suggested twice before all are used up. The cost has a bound, since the model sees so many trials only.
+    expected improvement, half a confidence bound of random width, by the toss of a coin that is the trial's own; as far
+    as the losses are noise, points are quasi-random still. No point is suggested twice before all are used up. The cost
+    has a bound, since the model sees so many trials only.
 
     What other experiments have found takes the place of the first points: the model then is of how the losses differ
     from what each of them lets one expect, the better ones of those counting more.
@@ -121,9 +125,7 @@ class AutoSampler:
     def _next(self, tid: int, seed: int, pending: np.ndarray) -> np.ndarray:
         rng = np.random.default_rng(seed_for(seed, tid))
         free = self._free(pending)
-        known = np.isin(self._memory.kinds, (Kind.LOSS, Kind.BAD)).sum() + self._elsewhere.count
-        has_losses = bool((self._memory.kinds == Kind.LOSS).any() or self._elsewhere.count)
-        if known < min(max(self._at.size, START[0]), START[1]) or not self._at.size or not has_losses:
+        if not self._at.size or not self._can_model() or rng.spawn(1)[0].random() < self._noise_share():
             return self._start(tid, seed, rng, free, pending)
         belief, best = self._model(pending)
         score = self._score(rng, belief, best, pending)
@@ -134,21 +136,63 @@ class AutoSampler:
             elite = np.concatenate([elite, self._elsewhere.best])
         return self._search(rng, score, elite, pending)
 
+    def _can_model(self) -> bool:
+        """Whether there are results enough to learn from, of which not all say the same."""
+        memory, others = self._memory, self._elsewhere.count
+        losses = memory.losses[memory.kinds == Kind.LOSS]
+        bad = int((memory.kinds == Kind.BAD).sum())
+        enough = min(max(self._at.size, START[0]), START[1])
+        return len(losses) + bad + others >= enough and bool(
+            others or len(losses) and (bad or losses.min() < losses.max())
+        )
+
+    def _noise_share(self) -> float:
+        """How much of the losses' variance is noise: as far as they say nothing, points are drawn as at the start."""
+        noise = math.exp(self._scales().noise)
+        return noise / (1 + noise)
+
     def _free(self, pending: np.ndarray) -> np.ndarray | None:
-        """The points that nobody has tried, where all can be listed; all of them once they are used up."""
+        """The points that nobody has tried, where all can be listed.
+
+        Once they are used up: those that nobody is trying now, and at last all of them.
+        """
         every = self._every
         if every is None:
             return None
-        free = ~np.isin(_keys(every), _keys(np.concatenate([self._memory.rows, pending])))
-        if free.any():
-            return np.asarray(every[free])
+        free = _others(every, np.concatenate([self._memory.rows, pending]))
+        if len(free):
+            return free
+        self._warn(len(every))
+        idle = _others(every, pending)
+        return idle if len(idle) else every
+
+    def _untried(self, rng: np.random.Generator, pending: np.ndarray) -> np.ndarray | None:
+        """A random point that nobody has tried, where those looked at have all been; None when there may be none."""
+        at, taken = self._at, np.concatenate([self._memory.rows, pending])
+        is_listed = at.count() <= LISTED
+        pool = at.every() if is_listed else at.settled(at.drawn(rng.random((LISTED // 10, at.size))))
+        free = _others(pool, taken)
+        if len(free):
+            return np.asarray(free[rng.integers(len(free))])
+        self._warn(len(pool) if is_listed else None)
+        return None
+
+    def _warn(self, count: int | None) -> None:
+        """Say once that points repeat; ``count``: how many there are."""
         if not self._has_warned:
             self._has_warned = True
-            log.warning("every point of the space (%d) has been tried: from now on they repeat", len(every))
-        return every
+            words = "no point is found that has not" if count is None else f"every point of the space ({count}) has"
+            log.warning("%s been tried: from now on they repeat", words)
 
     def _is_taken(self, row: np.ndarray, pending: np.ndarray) -> bool:
         return _is_among(row, self._memory.rows) or _is_among(row, pending)
+
+    def _first_untried(self, rng: np.random.Generator, pool: np.ndarray, pending: np.ndarray) -> np.ndarray:
+        """The first of some rows that nobody has tried, or else another point; the very first where there is none."""
+        found = next((row for row in pool if not self._is_taken(row, pending)), None)
+        if found is None:
+            found = self._untried(rng, pending)
+        return np.asarray(pool[0] if found is None else found)
 
     def _start(
         self, tid: int, seed: int, rng: np.random.Generator, free: np.ndarray | None, pending: np.ndarray
@@ -159,7 +203,7 @@ class AutoSampler:
         if not self._is_taken(row, pending):
             return np.asarray(row)
         pool = at.settled(at.drawn(rng.random((ANYWHERE, at.size)))) if free is None else rng.permutation(free)
-        return next((each for each in pool if not self._is_taken(each, pending)), np.asarray(pool[0]))
+        return self._first_untried(rng, pool, pending)
 
     def _model(self, pending: np.ndarray) -> tuple[Belief, np.ndarray]:
         """What is known, and the rows with the smallest losses, best first."""
@@ -248,16 +292,19 @@ class AutoSampler:
             top = pool[np.argsort(-scores)[:4]]
             more = at.settled(around(rng, at, top, NEARER, scale / 5, scale))
             pool, scores = np.concatenate([pool, more]), np.append(scores, score(more))
-        ranked = pool[np.argsort(-scores)]
-        return next((row for row in ranked if not self._is_taken(row, pending)), np.asarray(ranked[0]))
+        return self._first_untried(rng, pool[np.argsort(-scores)], pending)
 
 
 def _keys(rows: np.ndarray) -> np.ndarray:
-    """One item a row, equal for equal points."""
-    if not rows.shape[1]:  # nothing to choose: all points are the same
-        return np.zeros(len(rows), "S1")
-    exact = np.ascontiguousarray(np.where(np.isnan(rows), -1.0, rows).round(9) + 0.0)
-    return exact.view(f"S{exact.itemsize * exact.shape[1]}").ravel()
+    """A number for each row, equal for equal points, and for no others but by a chance of one in 2^64."""
+    exact = np.rint(np.nan_to_num(rows, nan=-1.0, posinf=-2.0) / SAME).astype(np.int64)
+    factors = np.random.default_rng(0).integers(2**62, size=rows.shape[1]) * 2 + 1
+    return np.asarray((exact * factors).sum(axis=1))  # wraps around
+
+
+def _others(rows: np.ndarray, taken: np.ndarray) -> np.ndarray:
+    """Those of ``rows`` that are not among ``taken``."""
+    return np.asarray(rows[~np.isin(_keys(rows), _keys(taken))])
 
 
 def _is_among(row: np.ndarray, rows: np.ndarray) -> bool:

@@ -21,6 +21,10 @@ EDGE = 1e-9
 """How near an unbounded distribution's coordinate comes to 0 and 1: six deviations."""
 
 
+LARGEST = 709.0
+"""The logarithm of about the largest float."""
+
+
 @dataclass(frozen=True)
 class Axis:
     """A number's way between what is stored and its probability under the prior, 0 to 1."""
@@ -62,7 +66,7 @@ class Axis:
             found = self.low + self.high * ndtri(np.clip(unit, EDGE, 1 - EDGE))
         else:
             found = self.low + (self.high - self.low) * unit
-        found = np.exp(found) if self.log else found
+        found = np.exp(np.minimum(found, LARGEST)) if self.log else found
         if self.step is None:
             return np.asarray(found)
         found = np.round(found / self.step) * self.step
@@ -118,7 +122,8 @@ class Coordinates:
                 point[label] = [int(unit)]
             else:
                 stored = float(axis.stored(np.array(unit)))
-                point[label] = [int(stored) if axis.whole else stored]
+                # a range beyond 2^53 ends between two floats
+                point[label] = [min(int(stored), math.ceil(axis.high) - 1) if axis.whole else stored]
         return point
 
     def drawn(self, uniform: np.ndarray) -> np.ndarray:

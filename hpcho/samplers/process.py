@@ -21,8 +21,9 @@ NOISE, NOISE_SPREAD = math.log(1e-3), 2.0
 NOISE_BOUNDS = (math.log(1e-6), 0.0)
 JITTER = 1e-8
 ITERATIONS = 20
-WORST, BEST = 3.0, -20.0
-"""Bounds of a loss, in units of the distance from the median to the tenth percentile."""
+WORST, FAR = 3.0, -20.0
+"""A loss's upper bound, and from where on better ones are compressed, in units of the distance from the median to the
+tenth percentile."""
 
 
 @dataclass(frozen=True)
@@ -128,9 +129,12 @@ def standardised(losses: np.ndarray) -> np.ndarray:
         return losses
     losses = losses / max(float(np.abs(losses).max()), 1e-300)
     tenth, middle = np.quantile(losses, (0.1, 0.5))
-    unit = max(float(middle - tenth), 1e-12)
-    scaled = (losses - middle) / unit
-    scaled = np.clip(np.where(scaled > 0, np.log1p(np.maximum(scaled, 0.0)), scaled), BEST, WORST)
+    better = middle - losses[losses < middle]
+    # Where most losses are the same, the few better ones are all that tells.
+    unit = float(middle - tenth) if middle > tenth or not len(better) else float(np.median(better))
+    scaled = (losses - middle) / max(unit, 1e-12)
+    scaled = np.where(scaled > 0, np.minimum(np.log1p(np.maximum(scaled, 0.0)), WORST), scaled)
+    scaled = np.where(scaled < FAR, FAR * (1 + np.log(np.minimum(scaled, FAR) / FAR)), scaled)
     return np.asarray((scaled - scaled.mean()) / max(float(scaled.std()), 1e-9))
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from hpcho import space as spaces
 from hpcho.experiment.schema import SamplerSpec
-from hpcho.samplers import build
+from hpcho.samplers import auto, build
 from hpcho.samplers.candidates import halton
 from hpcho.samplers.coordinates import Coordinates
 from hpcho.samplers.process import Posterior, Scales, fit, log_improvement, standardised
@@ -123,6 +123,21 @@ def test_coordinates_and_stored_points_are_two_ways_to_say_the_same():
         np.testing.assert_allclose(at.row(vals), row, atol=1e-7)
 
 
+def test_the_ends_of_an_axis_are_values_that_it_has():
+    declared = {
+        "many": {"hp": "randint(1000000000000000000)"},
+        "few": {"hp": "randint(-5, 0)"},
+        "wide": {"hp": "lognormal(0, 200)"},
+        "n": {"int": [3, 10**15], "step": 7},
+    }
+    at = Coordinates(spaces.build(declared))
+    low, high = (at.vals(at.settled(np.full((1, 4), end))[0]) for end in (0.0, 1.0))
+    assert (low["many"], high["many"]) == ([0], [10**18 - 1])
+    assert (low["few"], high["few"]) == ([-5], [-1])
+    assert math.isfinite(high["wide"][0])
+    assert spaces.build(declared).decode(high)["n"] <= 10**15
+
+
 def test_the_points_of_a_small_space_can_be_listed():
     at = Coordinates(spaces.build(SMALL))
     assert at.count() == 5 * (1 + 3)
@@ -161,6 +176,18 @@ def test_losses_that_are_all_equal_or_huge_are_no_trouble(loss):
     assert len(grow(sampler_of(), 14, loss=lambda vals: loss)) == 14
 
 
+@pytest.mark.parametrize("kind", ["nan", "infinite", "subnormal", "of any size"])
+def test_losses_of_any_kind_are_no_trouble(kind):
+    rng = random.Random(1)
+    draw = {
+        "nan": lambda: rng.choice([math.nan, 1.0, 2.0]),
+        "infinite": lambda: rng.choice([math.inf, -math.inf, 1.0, 2.0]),
+        "subnormal": lambda: 5e-324 * rng.randrange(3),
+        "of any size": lambda: rng.choice([1, -1]) * 10 ** rng.uniform(-300, 308),
+    }[kind]
+    assert len(grow(sampler_of(), 40, loss=lambda vals: draw())) == 40
+
+
 @pytest.mark.parametrize("state", list(TrialState))
 def test_a_history_without_any_result_still_gives_points(state, history):
     trials = [replace(trial, state=state, result=Result(None, "fail")) for trial in history]
@@ -187,6 +214,25 @@ def test_noise_does_not_hold_it_at_a_lucky_point():
     trials = grow(sampler_of(SQUARE), 60, loss=lambda v: distances([v], (0.3, 0.7))[0] + noise.gauss(0, 0.1))
     late = distances([trial.vals for trial in trials[40:]], (0.3, 0.7))
     assert sorted(late)[10] < 0.2
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.002])
+def test_where_most_losses_are_the_same_it_goes_on_to_look_everywhere(noise):
+    def best(seed):
+        rng = random.Random(seed)
+
+        def loss(vals):
+            return min(1.0, 5 * distances([vals], (0.2, 0.7))[0]) + rng.gauss(0, noise)
+
+        return min(trial.loss for trial in grow(sampler_of(SQUARE), 50, seed, loss))
+
+    assert sorted(map(best, range(4)))[2] < 0.2
+
+
+def test_losses_that_all_say_the_same_leave_the_points_spread():
+    points = [trial.vals for trial in grow(sampler_of(SQUARE), 32, loss=lambda vals: 1.0)]
+    cells = {(int(4 * vals["x"][0]), int(4 * vals["y"][0])) for vals in points}
+    assert len(cells) >= 14  # of 16
 
 
 def test_many_workers_get_different_points():
@@ -234,6 +280,30 @@ def test_no_point_of_a_small_space_comes_twice_until_all_are_used_and_then_it_sa
     assert caplog.messages == ["every point of the space (20) has been tried: from now on they repeat"]
 
 
+def test_workers_on_a_used_up_space_still_get_different_points():
+    trials = grow(sampler_of(SMALL), 20)
+    assert len({json.dumps(vals) for vals in sampler_of(SMALL).suggest(trials, 20, 1)}) == 20
+    assert len(sampler_of(SMALL).suggest(trials, 25, 1)) == 25
+
+
+def test_a_space_too_large_to_look_at_as_a_whole_is_used_up_too_before_points_repeat(monkeypatch, caplog):
+    monkeypatch.setattr(auto, "ENUMERATED", 10)
+    sampler = sampler_of(SMALL)
+    with caplog.at_level(logging.WARNING, logger="hpcho"):
+        trials = grow(sampler, 20)
+        assert len({json.dumps(trial.vals) for trial in trials}) == 20
+        assert not caplog.messages
+        sampler.suggest(trials, 2, 1)
+    assert caplog.messages == ["every point of the space (20) has been tried: from now on they repeat"]
+
+
+def test_a_space_of_which_nobody_can_say_how_large_it_is_repeats_points_by_necessity_and_says_so(caplog):
+    narrow = {"x": {"hp": "qnormal(0, 0.1, 5)"}}
+    with caplog.at_level(logging.WARNING, logger="hpcho"):
+        assert [trial.vals for trial in grow(sampler_of(narrow), 6)] == [{"x": [0.0]}] * 6
+    assert caplog.messages == ["no point is found that has not been tried: from now on they repeat"]
+
+
 def test_a_space_without_anything_to_choose_has_one_point_again_and_again():
     constants = {"x": {"hp": "[1, 2]"}}
     assert [trial.vals for trial in grow(sampler_of(constants), 8)] == [{}] * 8
@@ -255,6 +325,14 @@ def test_the_first_quasi_random_points_are_spread_and_the_seed_scrambles_them():
     assert (points < 1).all()
     assert len(set((points[:7, 3] * 7).astype(int))) == 7  # one in each seventh of the fourth axis
     assert not np.allclose(points[0], halton(0, 4, 8))
+
+
+def test_better_losses_stay_apart_however_many_are_the_same():
+    for plateau in (np.ones(95), 1 + 1e-6 * np.arange(95)):
+        found = standardised(np.concatenate([[0.1, 0.2, 0.5], plateau]))
+        assert (np.diff(found[:4]) > 0.05).all()
+    assert (standardised(np.ones(5)) == 0).all()
+    assert np.isfinite(standardised(np.array([1e308, -1e308, 0.0, 5e-324]))).all()
 
 
 def test_the_process_recalls_what_it_was_told_and_doubts_what_it_was_not():
