@@ -143,7 +143,7 @@ class AutoSampler:
         bad = int((memory.kinds == Kind.BAD).sum())
         enough = min(max(self._at.size, START[0]), START[1])
         return len(losses) + bad + others >= enough and bool(
-            others or len(losses) and (bad or losses.min() < losses.max())
+            others or (len(losses) and (bad or losses.min() < losses.max()))
         )
 
     def _noise_share(self) -> float:
