@@ -68,7 +68,7 @@ def _optuna(spec: SamplerSpec, space: Space) -> Sampler:
         from hpcho.samplers.optuna_sampler import OptunaSampler  # noqa: PLC0415 - an extra, and slow to import
     except ImportError as error:
         raise UsageError(
-            f"sampler {spec.name} needs Optuna, version 4 or newer, which cannot be imported here: {error}. "
+            f"sampler {spec.name} needs Optuna, version 4.4 or newer, which cannot be imported here: {error}. "
             'Install it with: pip install "hpcho[optuna]"'
         ) from error
     return OptunaSampler(spec.name, space, spec.options)

@@ -102,8 +102,11 @@ class OptunaSampler:
 
     def _sampler(self, seed: int, tid: int) -> Any:
         """The sampler for one trial; those of other experiments have ids below zero."""
-        own = seed % 2**32 if self._class.__name__ == ONE_SEED else seed_for(seed, tid % 2**32) % 2**32
-        return self._class(seed=own, **self._options)
+        own = seed_for(seed, tid % 2**32) % 2**32
+        if self._class.__name__ != ONE_SEED:
+            return self._class(seed=own, **self._options)
+        others = optuna.samplers.RandomSampler(seed=own)  # of what the sequence does not cover
+        return self._class(seed=seed % 2**32, independent_sampler=others, **self._options)
 
 
 class _Study:

@@ -215,10 +215,12 @@ def test_points_are_those_that_optuna_gives_by_ask_and_tell(name):
 
     study, theirs = optuna.create_study(), []
     for tid in range(25):
-        seed = 1 if name == "QMCSampler" else seed_for(1, tid) % 2**32
+        given = {"seed": seed_for(1, tid) % 2**32}
+        if name == "QMCSampler":  # one sequence
+            given = {"seed": 1, "independent_sampler": optuna.samplers.RandomSampler(**given)}
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            study.sampler = getattr(optuna.samplers, name)(seed=seed)
+            study.sampler = getattr(optuna.samplers, name)(**given)
             trial = study.ask()
             x, y = trial.suggest_float("x", -5, 5), trial.suggest_float("y", -5, 5)
             study.tell(trial, distance({"x": [x], "y": [y]}))
