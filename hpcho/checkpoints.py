@@ -11,6 +11,7 @@ import contextlib
 import json
 import logging
 import os
+import shutil
 import stat
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,7 +21,7 @@ from hpcho.jobdir import write_atomically
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["begin", "discard", "of_training", "saved"]
+__all__ = ["begin", "discard", "has_work", "of_training", "saved", "take_over"]
 
 log = logging.getLogger(__name__)
 
@@ -60,6 +61,28 @@ def saved(folder: Path) -> bool:
 def of_training(folder: Path, number: int) -> Path:
     """Where ``hpcho.keras`` keeps the state of a trial's training; ``number`` counts its trainings from 1."""
     return folder / TRAINING.format(number)
+
+
+def has_work(folder: Path) -> bool:
+    """Whether the objective has left anything in ``folder`` to go on from. Raises nothing."""
+    return any(True for _ in _files(folder))
+
+
+def take_over(source: Path, folder: Path) -> None:
+    """A new trial goes on from another's saved work: copy it into its ``folder``, all or nothing. Raises nothing."""
+    copies: list[Path] = []
+    try:
+        for path in _files(source):
+            target = folder / path.relative_to(source)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            copies.append(target)
+            draft = target.with_name(f".{target.name}.taken")
+            shutil.copy2(path, draft)
+            draft.replace(target)
+    except OSError as error:
+        log.warning("what %s has saved cannot be taken over (%s): its params begin anew", source, error)
+        for copy in copies:
+            copy.unlink(missing_ok=True)
 
 
 def discard(folder: Path) -> None:

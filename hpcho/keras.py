@@ -169,7 +169,8 @@ class TrialCallback(keras.callbacks.Callback):  # type: ignore[misc]  # Keras ha
             if not self.stopped and self._trial.should_prune():
                 self.pruned = True
                 self.model.stop_training = True
-        if not self.stopped and not self.pruned and time.monotonic() >= self._trainings.saved_at + self._pause_s():
+        # what was pruned may be promoted
+        if self.pruned or (not self.stopped and time.monotonic() >= self._trainings.saved_at + self._pause_s()):
             self._save()
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:

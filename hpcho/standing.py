@@ -6,12 +6,11 @@ A Ledger follows ``store.changes``: what it costs is what changed, however many 
 from __future__ import annotations
 
 import bisect
-import math
 from collections import Counter, deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from hpcho.trial import FAILURES, INFRASTRUCTURE, Cause, Owner, Trial, TrialState
+from hpcho.trial import FAILURES, INFRASTRUCTURE, Cause, Owner, Trial, TrialState, rank
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -39,6 +38,8 @@ class Ledger:
         self.saved = 0
         """So many of those had saved work for the next attempt to go on from."""
         self.ok = 0
+        self.pruned = 0
+        """So many of these were pruned."""
         self.best: Trial | None = None
         self.running: dict[int, Trial] = {}
         self.waiting: dict[int, Trial] = {}
@@ -85,6 +86,7 @@ class Ledger:
     def _count(self, trial: Trial, sign: int) -> None:
         self.states[trial.state] += sign
         self.ok += sign * trial.is_ok
+        self.pruned += sign * trial.is_pruned
         for state, group in (
             (TrialState.RUNNING, self.running),
             (TrialState.NEW, self.waiting),
@@ -103,7 +105,7 @@ class Ledger:
         if sign > 0 and trial.state is TrialState.DONE:
             self._finished.append(trial.finished_at or 0.0)
             self._durations.append(trial.duration_s or 0.0)
-            if self.best is None or _rank(trial) < _rank(self.best):
+            if self.best is None or rank(trial) < rank(self.best):
                 self.best = trial if trial.loss is not None else self.best
 
     def _count_interruptions(self, trial: Trial, sign: int) -> None:
@@ -139,11 +141,6 @@ class Ledger:
         return len(self._finished) / max(now - self._finished[0], 1e-3)
 
 
-def _rank(trial: Trial) -> tuple[float, int]:
-    """Of equal losses the earlier trial's is the better."""
-    return math.inf if trial.loss is None else trial.loss, trial.tid
-
-
 @dataclass(frozen=True)
 class Standing:
     """What ``hpcho status`` shows."""
@@ -157,6 +154,7 @@ class Standing:
     elapsed_s: float
     trials_per_hour: float
     ok: int = 0
+    pruned: int = 0
     failures: dict[str, int] = field(default_factory=dict)
     interrupted: dict[str, int] = field(default_factory=dict)
     """Attempts that the infrastructure ended, by cause."""
@@ -191,6 +189,7 @@ class Standing:
             "staff": self.staff,
             "elapsed_s": round(self.elapsed_s, 3),
             "trials_per_hour": round(self.trials_per_hour, 3),
+            "pruned": self.pruned,
             "failures": self.failures,
             "interrupted": self.interrupted,
             "saved": self.saved,
@@ -233,6 +232,7 @@ def read(
         elapsed_s=elapsed_s,
         trials_per_hour=finished / elapsed_s * 3600 if elapsed_s > 0 else 0.0,
         ok=ledger.ok,
+        pruned=ledger.pruned,
         failures={str(cause): n for cause, n in ledger.failures.items() if n},
         interrupted={str(cause): n for cause, n in ledger.interrupted.items() if n},
         saved=ledger.saved,

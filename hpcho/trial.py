@@ -6,6 +6,7 @@ because its choice took another option. ``hpcho.space`` turns vals into params, 
 
 from __future__ import annotations
 
+import math
 import os
 import socket
 from collections.abc import Mapping, Sequence
@@ -28,10 +29,14 @@ __all__ = [
     "Trial",
     "TrialState",
     "Vals",
+    "rank",
     "to_document",
 ]
 
 Vals = Mapping[str, Sequence[Any]]
+
+PRUNED = {"pruned": True}
+"""What a pruned trial's result has under ``hpcho``."""
 
 
 class TrialState(IntEnum):
@@ -211,31 +216,42 @@ class Result:
 
     ``status`` is hyperopt's string: "ok", or "fail" for params that make no sense (the trial is done, without a loss).
     ``data`` holds everything else that the objective returned, JSON-encodable. ``attachments`` names the files kept
-    with the trial; their bytes are the store's business.
+    with the trial; their bytes are the store's business. ``pruned``: the pruner ended the trial before its time, and
+    the loss is that of its last step.
     """
 
     loss: float | None
     status: str = "ok"
     data: Mapping[str, Any] = field(default_factory=dict)
     attachments: tuple[str, ...] = ()
+    pruned: bool = False
 
     def to_json(self) -> dict[str, Any]:
-        """hyperopt's ``result`` document, with our own ``attachments`` list."""
-        return {**self.data, "loss": self.loss, "status": self.status, "attachments": list(self.attachments)}
+        """hyperopt's ``result`` document, with our own ``attachments`` list and, of a pruned trial, ``hpcho``."""
+        own = {"hpcho": PRUNED} if self.pruned else {}
+        return {**self.data, "loss": self.loss, "status": self.status, "attachments": list(self.attachments), **own}
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Result:
         """The result that ``to_json`` gave, or hyperopt stored."""
-        data = {k: v for k, v in document.items() if k not in ("loss", "status", "attachments")}
-        return cls(document.get("loss"), document.get("status", "ok"), data, tuple(document.get("attachments", ())))
+        pruned = document.get("hpcho") == PRUNED
+        own = {"loss", "status", "attachments", *(("hpcho",) if pruned else ())}
+        data = {k: v for k, v in document.items() if k not in own}
+        names = tuple(document.get("attachments", ()))
+        return cls(document.get("loss"), document.get("status", "ok"), data, names, pruned)
 
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A trial that is not in the store yet. ``origin``: "sampler", "point" (from the YAML) or "enqueued"."""
+    """A trial that is not in the store yet. ``origin``: "sampler", "point" (from the YAML), "enqueued" or "promoted".
+
+    A promoted trial goes on where its ``parent``, a pruned trial, was ended; it begins with that one's ``reports``.
+    """
 
     vals: Vals
     origin: str = "sampler"
+    parent: int | None = None
+    reports: tuple[Report, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -245,7 +261,7 @@ class Trial:
     ``version`` fences writes: a write names the version it has seen and is refused when the stored one differs.
     ``beat`` counts heartbeats of the present owner (a counter, not a time: clocks of two machines disagree).
     ``attempts`` are the ended ones, oldest first; a running trial has one more than that. Times are seconds since the
-    epoch, UTC, and are shown, never compared to decide who is alive.
+    epoch, UTC, and are shown, never compared to decide who is alive. ``parent``: the pruned trial that it goes on from.
     """
 
     tid: int
@@ -253,6 +269,7 @@ class Trial:
     version: int
     vals: Vals
     origin: str = "sampler"
+    parent: int | None = None
     owner: Owner | None = None
     beat: int = 0
     result: Result | None = None
@@ -271,6 +288,11 @@ class Trial:
     def is_ok(self) -> bool:
         """Whether the trial counts to ``budget.trials``: done with status ok."""
         return self.state is TrialState.DONE and self.result is not None and self.result.status == "ok"
+
+    @property
+    def is_pruned(self) -> bool:
+        """Whether the pruner ended it; such a trial is ok, too."""
+        return self.is_ok and self.result is not None and self.result.pruned
 
     @property
     def cause(self) -> Cause | None:
@@ -292,6 +314,15 @@ class Trial:
     def attempt_count(self) -> int:
         """How often the trial was claimed and not given back voluntarily, the running attempt included."""
         return len(self.attempts) + (self.state is TrialState.RUNNING)
+
+
+def rank(trial: Trial) -> tuple[bool, float, int]:
+    """Sorts trials, best first. Whole ones come before pruned ones, and of equal losses the earlier trial.
+
+    The loss of a pruned trial is that of fewer steps: it says little about the model that the params lead to, and where
+    losses rise again later (or are noisy) a trial that was given up could seem better than all that went on.
+    """
+    return trial.is_pruned, math.inf if trial.loss is None else trial.loss, trial.tid
 
 
 def to_document(trial: Trial, exp_key: str) -> dict[str, Any]:

@@ -26,7 +26,7 @@ def html(standing: Standing, budget: Budget, rows: Sequence[Row], params: Sequen
         words.append("failed: " + ", ".join(f"{count} {cause}" for cause, count in standing.failures.items()))
     if standing.end and standing.end.get("message"):
         words.append(f"ended: {escape(str(standing.end['message']))}")
-    ranked = sorted((row for row in rows if row.loss is not None), key=lambda row: (row.loss, row.tid))
+    ranked = sorted((row for row in rows if row.loss is not None), key=lambda row: row.rank)
     body = _table(ranked[:SHOWN_TRIALS], params) if ranked else ""
     return f"<div><p>{'; '.join(words)}</p>{body}{_left_out(len(ranked), len(params))}</div>"
 

@@ -98,6 +98,7 @@ def _plan(opened: Opened, typed: Typed) -> str:
     lines = [
         ("objective", _objective(experiment)),
         ("sampler", f"{experiment.sampler.name}, seed {seed if seed is not None else 'drawn at the first run'}"),
+        *((("pruner", _pruner(experiment)),) if experiment.pruner.name != "none" else ()),
         ("budget", ", ".join(f"{key} {number(value)}" for key, value in experiment.budget if value is not None)),
         ("workers", launching.words(experiment, typed.path, typed.place)),
         *((("image", words),) if (words := launching.image_words(experiment)) else ()),
@@ -105,6 +106,21 @@ def _plan(opened: Opened, typed: Typed) -> str:
     ]
     width = max(len(key) for key, _ in lines)
     return "\n".join(f"  {key:<{width}}  {value}" for key, value in lines)
+
+
+def _pruner(experiment: "Experiment") -> str:
+    """When trials are looked at, and what becomes of them; only an objective that reports can be pruned."""
+    spec = experiment.pruner
+    grace, factor = spec.grace, spec.factor
+    steps = f"{grace}, {grace * factor}, {grace * factor**2}, ..."
+    if spec.name == "median":
+        words = f"median, from step {grace} on and once {spec.startup} trials are done"
+    elif spec.name == "asha":
+        words = f"asha, the best in {factor} goes on at steps {steps}"
+    else:
+        words = f"hyperband, the best in {factor} goes on at steps {steps}, or from a later one of these on"
+    needs = "; prunes nothing: a hyperas objective reports no steps" if experiment.objective.hyperas else ""
+    return words + (f", up to {spec.max_steps}" if spec.max_steps else "") + needs
 
 
 def _taken(opened: Opened) -> Sequence[str]:

@@ -18,6 +18,7 @@ from hpcho.controller.canary import Canary
 from hpcho.controller.keep import Keeper
 from hpcho.controller.listening import Listening
 from hpcho.controller.points import points_left
+from hpcho.controller.pruning import Pruning
 from hpcho.errors import ClaimLost, StoreLost
 from hpcho.retries import may_retry
 from hpcho.standing import Ledger
@@ -89,6 +90,7 @@ class Controller:
         self._sampler, self._launcher = sampler, launcher
         self._seed = seed
         self._keeper = Keeper(jobdir, store, experiment.keep.best)
+        self._pruning = Pruning(experiment.pruner, jobdir, store)
         self._cursor: Any = None
         self._listening = Listening(experiment.trial.heartbeat_s)
         slurm = experiment.launcher.slurm
@@ -129,6 +131,7 @@ class Controller:
         self._tick()
         changed = self._refresh()
         self.was_busy = bool(changed)
+        self._pruning.publish()
         self._obey()
         self._adopt_late_results()
         self._reap()
@@ -187,6 +190,7 @@ class Controller:
         if changed:
             self.ledger.apply(changed)
             self._keeper.apply(changed)
+            self._pruning.apply(changed)
         for tid in self.ledger.forget(self._store.unreadable):
             log.warning("trial %d is left out from now on: what the store has of it was damaged, or is gone", tid)
         return changed
@@ -297,15 +301,20 @@ class Controller:
             return
         if self._store.get("identity") != self._identity:
             raise StoreLost("the store does not know this run any more")  # new trials would have the tids of old ones
-        drafts = self._points[:n] or [Draft(vals) for vals in self._sampler.suggest(self.ledger.trials, n, self._seed)]
-        self.ledger.apply(self._store.add(drafts))
-        del self._points[:n]
+        drafts = self._pruning.promoted(n)
+        if not drafts and self._points:
+            drafts, self._points = self._points[:n], self._points[n:]
+        elif not drafts:
+            drafts = [Draft(vals) for vals in self._sampler.suggest(self.ledger.trials, n, self._seed)]
+        added = self._store.add(drafts)
+        self.ledger.apply(added)
+        self._pruning.apply(added)
 
     def _room(self) -> int:
         """How many trials the queue has room for, so that no worker waits and no suggestion is older than need be."""
         workers = max(self.workers, len(self.ledger.running), 1)
         rate = self.ledger.per_second(self._store.now())
-        if not self._sampler.uses_history:
+        if not self._sampler.uses_history and not self._pruning.is_on:  # a promoted trial would wait behind them all
             ahead = max(LEAST_AHEAD * workers, math.ceil(rate * AHEAD_S))
             full = max(min(ahead, MOST_AHEAD), workers)
             if self.ledger.states[TrialState.DONE] == 0:

@@ -6,7 +6,7 @@ import bisect
 import shutil
 from typing import TYPE_CHECKING
 
-from hpcho.trial import Trial, TrialState
+from hpcho.trial import Trial, TrialState, rank
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -27,7 +27,7 @@ class Keeper:
         self._jobdir = jobdir
         self._store = store
         self._best = best
-        self._ranking: list[tuple[float, int]] = []
+        self._ranking: list[tuple[bool, float, int]] = []
         self._attached: set[int] = set()
 
     def apply(self, changed: Iterable[Trial]) -> None:
@@ -47,11 +47,11 @@ class Keeper:
         if trial.loss is None:
             self._clear(trial.tid)
             return
-        entry = (trial.loss, trial.tid)
+        entry = rank(trial)
         if entry in self._ranking:
             return
         bisect.insort(self._ranking, entry)
-        for _, tid in self._ranking[self._best :]:
+        for _, _, tid in self._ranking[self._best :]:
             self._clear(tid)
         del self._ranking[self._best :]
 

@@ -85,7 +85,7 @@ def json_schema() -> dict[str, Any]:
 
 
 def _add_short_forms(models: dict[str, Any]) -> None:
-    """A sampler, launcher or store by its name alone, a MongoDB by its URL, a sampler's options beside its name."""
+    """A sampler, pruner, launcher or store by its name alone, a MongoDB by its URL, a sampler's options beside its name."""
     sampler = models["SamplerSpec"]
     names = sampler["properties"]["name"]["enum"]
     known = {option: words for rules in SAMPLER_OPTIONS.values() for option, (_, words) in rules.items()}
@@ -100,6 +100,9 @@ def _add_short_forms(models: dict[str, Any]) -> None:
         },
     }
     models["SamplerSpec"] = {"anyOf": [{"type": "string", "enum": names}, sampler, theirs]}
+    pruner = models["PrunerSpec"]
+    short = [name for name in pruner["properties"]["name"]["enum"] if name != "hyperband"]  # that one needs an option
+    models["PrunerSpec"] = {"anyOf": [{"type": "string", "enum": short}, pruner]}
     for name in ("LauncherSpec", "StoreSpec"):
         spec = models[name]
         spec["minProperties"] = spec["maxProperties"] = 1

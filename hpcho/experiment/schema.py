@@ -13,6 +13,7 @@ from hpcho.experiment.containers import ContainerSpec
 from hpcho.experiment.launchers import LauncherSpec, LocalLauncher, SlurmLauncher, SshLauncher
 from hpcho.experiment.model import Model
 from hpcho.experiment.options import option_flaws
+from hpcho.experiment.pruners import PrunerSpec
 from hpcho.experiment.stores import AutoSpec, MongoSpec, StoreSpec
 from hpcho.experiment.wording import Flaw, listed, meant, shown
 
@@ -25,6 +26,7 @@ __all__ = [
     "LocalLauncher",
     "MongoSpec",
     "ObjectiveSpec",
+    "PrunerSpec",
     "Retries",
     "SamplerSpec",
     "SlurmLauncher",
@@ -231,7 +233,7 @@ class Experiment(Model):
     objective: ObjectiveSpec = Field(description="what is minimised: {python: train.py:objective}, say")
     space: dict[str, Any] | None = Field(None, description="the parameters; absent for a hyperas objective")
     sampler: SamplerSpec = Field(SamplerSpec(), description="what proposes trials")
-    pruner: Literal["none"] = Field("none", description="what stops trials early")
+    pruner: PrunerSpec = Field(PrunerSpec(), description="what stops trials early")
     budget: Budget = Field(Budget(trials=50), description="when the run ends")
     retries: Retries = Field(Retries(), description="how often a trial is tried again, by cause of the failure")
     trial: TrialSpec = Field(TrialSpec(), description="how one trial is run")

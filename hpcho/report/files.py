@@ -77,7 +77,7 @@ def _wanted(rows: Sequence[Row]) -> list[Row]:
         return (2, row.loss) if row.loss is not None else (3, row.tid)
 
     ranked = sorted((row for row in rows if row.state != "new"), key=rank)
-    best = min((row for row in rows if row.loss is not None), key=lambda row: (row.loss, row.tid), default=None)
+    best = min((row for row in rows if row.loss is not None), key=lambda row: row.rank, default=None)
     return ([best, *(row for row in ranked if row is not best)] if best else ranked)[:READ]
 
 

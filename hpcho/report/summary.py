@@ -33,7 +33,7 @@ class Step:
     """A trial's end, in the order in which trials ended; those of which nobody knows when come first, by tid.
 
     ``seconds`` are since the first trial's start, None where that is not known. ``loss`` is None for a trial without
-    one; ``best`` is the least loss up to here, None as long as there is none.
+    one; ``best`` is the least loss of a trial that was not pruned up to here, None as long as there is none.
     """
 
     tid: int
@@ -160,7 +160,7 @@ def summarise(
         failed=sum(trial.state is TrialState.ERROR for trial in trials),
         rejected=sum(trial.state is TrialState.DONE and not trial.is_ok for trial in trials),
         causes=causes,
-        best=min(usable, key=lambda row: (row.loss, row.tid), default=None),
+        best=min(usable, key=lambda row: row.rank, default=None),
         rows=rows,
         param_names=table.param_names(space, rows),
         steps=_steps(trials, line.began_at),
@@ -222,7 +222,8 @@ def _steps(trials: Sequence[Trial], began_at: float) -> tuple[Step, ...]:
     steps = []
     for trial in sorted(ended, key=lambda trial: (trial.attempts[-1].ended_at, trial.tid)):
         loss = trial.loss if trial.loss is not None and math.isfinite(trial.loss) else None
-        best = loss if best is None else best if loss is None else min(best, loss)
+        if loss is not None and not trial.is_pruned:
+            best = loss if best is None else min(best, loss)
         last = trial.attempts[-1]
         seconds = max(last.ended_at - began_at, 0.0) if last.is_timed else None
         steps.append(Step(trial.tid, seconds, loss, best))

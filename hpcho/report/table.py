@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, TextIO
 
-from hpcho.trial import INFRASTRUCTURE, Attempt, Trial, TrialState
+from hpcho.trial import INFRASTRUCTURE, Attempt, Trial, TrialState, rank
 
 if TYPE_CHECKING:
     from hpcho.space import Space
@@ -24,7 +24,7 @@ class Row:
     """One trial. ``params`` are flat, inactive ones absent; ``duration_s`` is the last ended attempt's.
 
     ``started`` and ``finished`` are UTC ISO strings of the last attempt; ``loss`` is finite, of a successful trial.
-    ``interruptions`` are the attempts that the infrastructure ended.
+    ``interruptions`` are the attempts that the infrastructure ended; ``parent``: the pruned trial that it goes on from.
     """
 
     tid: int
@@ -40,6 +40,13 @@ class Row:
     started: str | None
     finished: str | None
     interruptions: tuple[Attempt, ...] = ()
+    pruned: bool = False
+    parent: int | None = None
+
+    @property
+    def rank(self) -> tuple[bool, float, int]:
+        """The best row first, as ``hpcho.trial.rank`` has it."""
+        return self.pruned, math.inf if self.loss is None else self.loss, self.tid
 
     @property
     def interrupted(self) -> str:
@@ -61,7 +68,8 @@ class Row:
             }
             for attempt in self.interruptions
         ]
-        return {**{key: getattr(self, key) for key in keys}, "interruptions": interruptions}
+        own = {"pruned": self.pruned, "parent": self.parent}
+        return {**{key: getattr(self, key) for key in keys}, "interruptions": interruptions, **own}
 
 
 def rows(space: Space, trials: Sequence[Trial]) -> tuple[Row, ...]:
@@ -75,11 +83,11 @@ def trial_rows(space: Space, trials: Sequence[Trial]) -> list[dict[str, Any]]:
 
 
 def best(space: Space, trials: Sequence[Trial]) -> dict[str, Any] | None:
-    """The document of ``hpcho best --json``: the trial of the least loss, of equal ones the first; or None."""
-    losses = [(t.loss, t.tid, t) for t in trials if t.loss is not None and math.isfinite(t.loss)]
-    if not losses:
+    """The document of ``hpcho best --json``: the best trial, see ``hpcho.trial.rank``; or None."""
+    usable = [t for t in trials if t.loss is not None and math.isfinite(t.loss)]
+    if not usable:
         return None
-    _, _, trial = min(losses, key=lambda entry: entry[:2])
+    trial = min(usable, key=rank)
     assert trial.result is not None
     row = _row(space, trial)
     result = _plain(trial.result.to_json())
@@ -100,7 +108,7 @@ def write_csv(space: Space, table: Sequence[Row], file: TextIO) -> None:
     """
     names = param_names(space, table)
     plain = ["tid", "state", "status", "loss", "duration_s", "attempts", "interrupted", "cause", "owner"]
-    plain += ["started", "finished"]
+    plain += ["started", "finished", "pruned", "parent"]
     writer = csv.writer(file)  # its "\r\n" has both characters quoted inside of cells
     writer.writerow([*plain, *(f"params.{name}" for name in names), "error"])
     for row in table:
@@ -134,6 +142,8 @@ def _row(space: Space, trial: Trial) -> Row:
         started=iso(trial.claimed_at if running else last.started_at if last else None),
         finished=iso(last.ended_at if ended and last else None),
         interruptions=tuple(attempt for attempt in trial.attempts if attempt.cause in INFRASTRUCTURE),
+        pruned=trial.is_pruned,
+        parent=trial.parent,
     )
 
 

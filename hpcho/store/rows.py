@@ -14,7 +14,9 @@ from hpcho.trial import Attempt, Owner, Report, Result, Trial, TrialState
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-__all__ = ["SCHEMA", "as_attempts", "as_json", "as_owner", "as_reports", "as_trial"]
+    from hpcho.trial import Draft
+
+__all__ = ["SCHEMA", "as_attempts", "as_json", "as_origin", "as_owner", "as_reports", "as_trial"]
 
 Row = tuple[Any, ...]
 
@@ -24,7 +26,7 @@ CREATE TABLE trial (
     state INTEGER NOT NULL,
     version INTEGER NOT NULL,
     vals TEXT NOT NULL,             -- JSON, as owner, result and attempts
-    origin TEXT NOT NULL,
+    origin TEXT NOT NULL,           -- of a promoted trial with its parent's tid: "promoted 17"
     owner TEXT,
     beat INTEGER NOT NULL,
     result TEXT,
@@ -58,6 +60,11 @@ def as_owner(owner: Owner | None) -> str | None:
     return None if owner is None else as_json(owner.to_json())
 
 
+def as_origin(draft: Draft) -> str:
+    """The column ``origin``."""
+    return draft.origin if draft.parent is None else f"{draft.origin} {draft.parent}"
+
+
 def as_attempts(attempts: Sequence[Attempt]) -> str:
     """The column ``attempts``."""
     return as_json([attempt.to_json() for attempt in attempts])
@@ -67,12 +74,14 @@ def as_trial(row: Row, reports: Sequence[Report] = ()) -> Trial:
     """The trial in a row of the table. Raises StoreError for one that was damaged."""
     tid, state, version, vals, origin, owner, beat, result, attempts, created_at, claimed_at, finished_at, _ = row
     try:
+        origin, _, parent = origin.partition(" ")
         return Trial(
             tid=tid,
             state=TrialState(state),
             version=version,
             vals={label: list(value) for label, value in json.loads(vals).items()},
             origin=origin,
+            parent=int(parent) if parent else None,
             owner=_owner(owner),
             beat=beat,
             result=None if result is None else Result.from_json(json.loads(result)),

@@ -21,7 +21,7 @@ from hpcho.store.base import ANY
 from hpcho.store.change import Change, failed, finished, moved, released, running
 from hpcho.store.database import Database, explained
 from hpcho.store.files import file_name, taking_over
-from hpcho.store.rows import SCHEMA, as_attempts, as_json, as_owner, as_reports, as_trial
+from hpcho.store.rows import SCHEMA, as_attempts, as_json, as_origin, as_owner, as_reports, as_trial
 from hpcho.trial import Draft, Failure, Owner, Report, Result, Trial, TrialState
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ class SqliteStore:
         """Add new trials, in one transaction."""
         if not drafts:
             return []
-        columns = [(as_json(dict(draft.vals)), draft.origin) for draft in drafts]
+        columns = [(as_json(dict(draft.vals)), as_origin(draft)) for draft in drafts]
         with self._database.writing(durable=True) as connection:
             tid, seq = connection.execute("SELECT coalesce(max(tid), -1), coalesce(max(seq), -1) FROM trial").fetchone()
             at = self.now()
@@ -77,7 +77,14 @@ class SqliteStore:
                 for i, (vals, origin) in enumerate(columns, start=1)
             ]
             connection.executemany("INSERT INTO trial VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
-        return [as_trial(row) for row in rows]
+            told = [
+                (tid + i, n, int(report.step), float(report.loss))
+                for i, draft in enumerate(drafts, start=1)
+                for n, report in enumerate(draft.reports)
+            ]
+            if told:
+                connection.executemany("INSERT INTO report VALUES (?, ?, ?, ?)", told)
+        return [as_trial(row, draft.reports) for row, draft in zip(rows, drafts, strict=True)]
 
     def claim(self, owner: Owner) -> Trial | None:
         """Take the first NEW trial. Looks before it locks: asking when there is nothing keeps nobody from writing."""

@@ -48,6 +48,8 @@ class Delivery:
         self._retries = retries
         self._events = events
         self._disk_first = disk_first
+        self.keeps_paused = False
+        """Whether a pruned trial may go on later, from the checkpoints that it has saved."""
 
     def deliver(self, trial: Trial, folder: Path, outcome: Outcome) -> bool:
         """Write ``outcome`` to the store; False when the worker has to leave before it could.
@@ -72,7 +74,7 @@ class Delivery:
                     log.warning("trial %d: its end cannot be stored, trying again until it can: %s", trial.tid, error)
                 parcel.keep()
             else:
-                parcel.clear()
+                parcel.clear(keeps_checkpoints=self.keeps_paused and parcel.is_pruned)
                 return True
             if time.monotonic() >= began + self._patience_s():
                 log.error("trial %d: leaving, though its end is not stored", trial.tid)
@@ -148,11 +150,16 @@ class _Parcel:
         self._is_safe = True
         log.warning("trial %d: its result is kept in %s", tid, self._folder / f"late-{version}.json")
 
-    def clear(self) -> None:
+    @property
+    def is_pruned(self) -> bool:
+        """Whether it is a pruned trial's."""
+        return self.outcome.result is not None and self.outcome.result.pruned
+
+    def clear(self, *, keeps_checkpoints: bool) -> None:
         """It has arrived."""
         if self._late is not None:
             (results.settle if self._stays else results.discard)(self._folder, self._trial.version)
-        if self.outcome.result is not None:
+        if self.outcome.result is not None and not keeps_checkpoints:
             checkpoints.discard(self._folder)
         self._remove_stagings()
 

@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any, Protocol
 from hpcho import objective, space
 from hpcho.errors import StoreError, UsageError
 from hpcho.experiment.schema import Experiment
+from hpcho.pruners import rule_of
 from hpcho.store import open_store
 from hpcho.worker.process import Plan
 
 if TYPE_CHECKING:
     from hpcho.experiment.schema import Retries, TrialSpec
     from hpcho.jobdir import JobDir
+    from hpcho.pruners import Rule
     from hpcho.store import TrialStore
     from hpcho.trial import Vals
 
@@ -51,6 +53,8 @@ class Duty(Protocol):
     retries: Retries
     mem_gb: float | None
     pace: Pace
+    rule: Rule | None
+    """What ends trials early."""
     disk_first: bool
     """Whether a result is written to the trial's folder before the store hears of it, and stays there."""
 
@@ -83,6 +87,7 @@ class ExperimentDuty:
         self.jobdir = jobdir
         self.trial = experiment.trial
         self.retries = experiment.retries
+        self.rule = rule_of(experiment.pruner)
         self.mem_gb = experiment.launcher.local.mem_gb if experiment.launcher.local else None
         self.params = space.build(experiment.space, templates).decode
         self.disk_first = experiment.mongo is not None

@@ -8,6 +8,8 @@ import json
 import shutil
 import sys
 import time
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,8 +19,6 @@ from hpcho.worker import faults, streams
 from hpcho.worker.context import RunningTrial
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from hpcho.objective.base import Objective
     from hpcho.trial import Result
     from hpcho.worker.channel import Channel, Message
@@ -37,9 +37,11 @@ def evaluate(objective: Objective, task: Mapping[str, Any], channel: Channel) ->
     "cause", "text", "spent" (this process is of no further use) and "killed" (a process of the objective's was).
     """
     folder = Path(task["folder"])
-    trial = RunningTrial(task["tid"], folder, channel)
+    trial = RunningTrial(task["tid"], folder, channel, has_pruner=task.get("has_pruner", False))
     try:
         value = objective.evaluate(task["params"], task["vals"], trial)
+        if trial.was_pruned:
+            value = _with_loss(value, trial.last_loss)
         result, files = _encoded(objective, value, folder, channel)
     except BadResult as error:
         text = faults.storable(f"{error}{_kept(error, folder)}")
@@ -48,12 +50,21 @@ def evaluate(objective: Objective, task: Mapping[str, Any], channel: Channel) ->
         failure = _failure(error)
     else:
         streams.flush()
+        result = replace(result, pruned=trial.was_pruned and result.status == "ok")
         paths = {name: str(path) for name, path in files.items()}
         return ("result", result.to_json(), paths, trial.was_told_to_stop), True
     with contextlib.suppress(Exception):  # the user's code may have closed it
         sys.stderr.write(failure["text"].rstrip() + "\n")
     streams.flush()
     return ("failed", failure, trial.was_told_to_stop), not failure["spent"]
+
+
+def _with_loss(value: Any, last: float | None) -> Any:
+    """What an objective that was pruned has returned; the last reported loss stands for one that it leaves out."""
+    if value is None:
+        return last
+    is_without = isinstance(value, Mapping) and value.get("loss") is None and value.get("status", "ok") == "ok"
+    return {**value, "loss": last} if is_without else value
 
 
 def _failure(error: BaseException) -> dict[str, Any]:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from hpcho.jobdir import JobDir
+    from hpcho.pruners import Rule
     from hpcho.store import TrialStore
     from hpcho.store.stock import Connection
     from hpcho.trial import Vals
@@ -33,6 +34,7 @@ class FminDuty:
     """The trials of ``exp_key``. A failure is final, as with hyperopt's own workers; the end of a job is no failure."""
 
     pace = SERVER
+    rule: Rule | None = None
     disk_first = False
 
     def __init__(self, connect: Callable[[], Connection], exp_key: str, jobdir: JobDir, source: Path) -> None:

@@ -22,6 +22,7 @@ from hpcho.worker.deliver import Delivery
 from hpcho.worker.events import Events
 from hpcho.worker.logs import WorkerLog
 from hpcho.worker.memory import Limit
+from hpcho.worker.pruning import Pruning
 from hpcho.worker.tenure import Durations, Tenure
 from hpcho.worker.warm import Warm
 from hpcho.worker.watch import Outcome, Watch
@@ -115,6 +116,7 @@ class Worker:
         duty = self._duty
         beat_s = duty.trial.heartbeat_s
         delivery = Delivery(store, duty.retries, self._events, disk_first=duty.disk_first, heartbeat_s=beat_s)
+        delivery.keeps_paused = duty.rule is not None and duty.rule.promotes
         durations = Durations(store)
         pause_s = SHORTEST_IDLE_S
         while (reason := self._reason_to_leave(control, warm, durations)) is None:
@@ -216,6 +218,7 @@ class Worker:
             failure, warm.unloadable = warm.unloadable, None
             return Outcome(failure=failure)
         assert warm.child is not None
+        rule = self._duty.rule
         watch = Watch(
             trial,
             self._jobdir.trial(trial.tid),
@@ -228,5 +231,6 @@ class Worker:
             memory_watch=warm.memory_watch(),
             oom=warm.oom,
             tenure=self._tenure,
+            pruning=None if rule is None else Pruning(rule, trial, store, self._duty.pace.control_s),
         )
         return watch.run(self._duty.params(trial.vals))

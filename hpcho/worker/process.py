@@ -110,6 +110,10 @@ class Child:
         """Tell the running trial."""
         self._send(self._trials, ("stop",))
 
+    def tell(self, message: Message) -> None:
+        """Say something to the running trial."""
+        self._send(self._trials, message)
+
     def read(self) -> list[Message]:
         """The messages that have come, those about forked processes taken out."""
         messages = []

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from hpcho.worker.events import Events
     from hpcho.worker.output import Output
     from hpcho.worker.process import Child
+    from hpcho.worker.pruning import Pruning
     from hpcho.worker.tenure import Tenure
 
 __all__ = ["MemoryWatch", "Outcome", "Watch"]
@@ -99,6 +100,7 @@ class Watch:
         memory_watch: MemoryWatch,
         oom: memory.OomCounter,
         tenure: Tenure,
+        pruning: Pruning | None = None,
     ) -> None:
         self._trial = trial
         self._folder = folder
@@ -111,6 +113,7 @@ class Watch:
         self._memory = memory_watch
         self._oom = oom
         self._tenure = tenure
+        self._pruning = pruning
         self._reports: list[Report] = []
         self._outcome: Outcome | None = None
         now = time.monotonic()
@@ -122,6 +125,8 @@ class Watch:
 
     def run(self, params: dict[str, Any]) -> Outcome:
         """Have the child evaluate ``params`` and return how that ended. Writes nothing but heartbeats."""
+        if self._trial.parent is not None and not self._trial.attempts:
+            checkpoints.take_over(self._folder.with_name(str(self._trial.parent)), self._folder)
         checkpoints.begin(self._folder)
         self._output.begin(self._folder)
         try:
@@ -133,7 +138,8 @@ class Watch:
 
     def _follow(self, params: dict[str, Any]) -> Outcome:
         trial, child = self._trial, self._child
-        child.begin({"tid": trial.tid, "folder": str(self._folder), "params": params, "vals": dict(trial.vals)})
+        task = {"tid": trial.tid, "folder": str(self._folder), "params": params, "vals": dict(trial.vals)}
+        child.begin({**task, "has_pruner": self._pruning is not None})
         while True:
             fds = (*child.fds, *self._output.fds, *(self._notice.fds if self._notice else ()))
             self._events.wait(self._due() - time.monotonic(), fds)
@@ -169,7 +175,12 @@ class Watch:
     def _take(self, message: Message) -> None:
         kind = message[0]
         if kind == "report":
-            self._reports.append(Report(*message[1:]))
+            report = Report(*message[1:])
+            self._reports.append(report)
+            if self._pruning is not None:
+                self._pruning.hear(report)
+        elif kind == "prune?":
+            self._judge()
         elif kind == "result":
             _, document, paths, was_told = message
             if was_told:
@@ -181,6 +192,14 @@ class Watch:
         elif kind == "full":
             log.warning("trial %d: %s", self._trial.tid, message[1])
             self._deadline = math.inf  # it has a result: it only waits for room
+
+    def _judge(self) -> None:
+        """Tell the objective, which waits, whether the trial is given up."""
+        if self._pruning is not None:
+            if self._pruning.is_at_milestone:
+                self._beat()  # the others' cutoffs are made of this
+            if self._outcome is None:
+                self._child.tell(("verdict", self._trial.tid, self._pruning.gives_up()))
 
     def _take_failure(self, failure: dict[str, Any]) -> None:
         self._child.is_spent = self._child.is_spent or failure["spent"]

@@ -30,6 +30,8 @@ def test_a_row_has_the_keys_of_the_json_document():
             "cause": None,
             "error": None,
             "interruptions": [],
+            "pruned": False,
+            "parent": None,
         }
     ]
 

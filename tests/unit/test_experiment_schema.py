@@ -61,6 +61,8 @@ def test_the_examples_are_valid(path):
         WHOLE,
         WHOLE.replace("{name: tpe, seed: 42, gamma: 0.25}", "random"),
         WHOLE.replace("{name: tpe, seed: 42, gamma: 0.25}", "{name: 'optuna:TPESampler', multivariate: true}"),
+        WHOLE.replace("pruner: none", "pruner: asha"),
+        WHOLE.replace("pruner: none", "pruner: {name: hyperband, grace: 2, factor: 4, max_steps: 50}"),
         WHOLE.replace("{local: {workers: 2}}", "local"),
         WHOLE.replace("{local: {workers: 2}}", "none").replace("store: auto", "store: sqlite"),
         WHOLE.replace("store: auto", "store: mongo"),

@@ -2,7 +2,8 @@
 
 Beside hyperopt's fields a document has, under ``hpcho``:
 
-    origin, created_at      as in Trial
+    origin, created_at      as in Trial; parent, where there is one
+    pruned                  true where the pruner ended the trial, else absent
     owner                   the owner in full (hyperopt has "host:pid" alone)
     beat, reports           heartbeats of the present claim; [step, loss] pairs
     attempts                the ended ones
@@ -75,8 +76,11 @@ def new_document(draft: Draft, tid: int, exp_key: str | None, created_at: float)
     vals: dict[str, list[Any]] = _plain(dict(draft.vals))
     natural = {label: value for label, value in vals.items() if _is_natural({label: value})}
     document = to_document(Trial(tid=tid, state=TrialState.NEW, version=0, vals=natural), "")
-    own: Document = {"origin": draft.origin, "created_at": created_at, "owner": None, "beat": 0, "reports": []}
+    own: Document = {"origin": draft.origin, "created_at": created_at, "owner": None, "beat": 0}
+    own |= {"reports": [[int(report.step), float(report.loss)] for report in draft.reports]}
     own |= {"attempts": [], "settled": 0}
+    if draft.parent is not None:
+        own["parent"] = draft.parent
     if len(natural) < len(vals):
         own["vals"] = as_json(vals)
     return {"_id": ObjectId(), **document, "exp_key": exp_key, "hpcho": own}
@@ -108,7 +112,7 @@ def split(result: Result, names: Iterable[str]) -> Kept:
         else:
             odd[key] = data[key]
     return Kept(
-        Result(loss, result.status, data, tuple(names)),
+        Result(loss, result.status, data, tuple(names), result.pruned),
         # In the order in which the objective gave them.
         {**{key: inline[key] for key in data if key in inline}, "loss": loss, "status": result.status},
         as_json(odd) if odd else None,
@@ -164,6 +168,7 @@ def _trial(document: Mapping[str, Any], read_file: Callable[[ObjectId], bytes]) 
         version=version,
         vals={label: list(value) for label, value in vals.items()},
         origin=own.get("origin", "sampler"),
+        parent=own.get("parent"),
         owner=owner,
         result=_result(document, own, read_file, is_foreign=is_foreign) if state is TrialState.DONE else None,
         attempts=attempts,
@@ -201,7 +206,7 @@ def _result(
         data |= json.loads(own["json"])
     if "file" in own:
         data |= json.loads(read_file(own["file"]))
-    return Result(loss, status, data, names)
+    return Result(loss, status, data, names, bool(own.get("pruned")))
 
 
 def _last_attempt(

@@ -105,7 +105,7 @@ class Settling:
             return
         assert trial.result is not None
         kept = split(trial.result, sources)
-        created = Draft(trial.vals, trial.origin)
+        created = Draft(trial.vals, trial.origin, trial.parent, trial.reports)
         document = new_document(created, trial.tid, self._jobs.exp_key, trial.created_at)
         files = self._put(document["_id"], kept, sources)
         try:
@@ -232,6 +232,8 @@ def _is_numbered(trial: Trial, done: Trial) -> bool:
 
 def _result_fields(kept: Kept, files: Files) -> dict[str, Any]:
     fields: dict[str, Any] = {"result": kept.inline}
+    if kept.result.pruned:
+        fields["hpcho.pruned"] = True
     if kept.json is not None:
         fields["hpcho.json"] = kept.json
     if None in files:

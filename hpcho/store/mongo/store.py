@@ -128,7 +128,7 @@ class MongoStore:
         """Add new trials with one insert."""
         if not drafts:
             return []
-        call = as_json([(dict(draft.vals), draft.origin) for draft in drafts])
+        call = as_json([(dict(draft.vals), draft.origin, draft.parent) for draft in drafts])
         with self._asking():
             is_again = self._batch is not None and self._batch[0] == call
             if not is_again:
