@@ -63,6 +63,8 @@ class RunningTrial(Protocol):
 class TrialCallback(keras.callbacks.Callback):  # type: ignore[misc]  # Keras has no types
     """Reports ``monitor`` after each epoch, ends the training when the trial is pruned or stopped, and resumes it.
 
+    A pruned training is saved, too: should its trial be promoted, another one goes on from there, as on a resume.
+
     A trial's loss is minimised: ``mode="max"`` (an accuracy, say) reports the negative of ``monitor``. The step is the
     epoch as Keras counts it, from 0; an epoch without the monitored value (``validation_freq``) is not reported.
 

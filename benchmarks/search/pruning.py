@@ -1,10 +1,12 @@
 """What pruners save: searches over real learning curves, with each pruner and with none.
 
     python benchmarks/search/pruning.py [--pruners asha,median,hyperband] [--sampler auto] [--workers 8] [--trials 100]
-                                        [--seeds 20] [--tasks digits,wine] [--json]
+                                        [--more 1.3] [--seeds 20] [--tasks digits,wine] [--json]
 
 The curves are those of curves/ (train_curves.py). Workers are simulated as in run.py, epoch by epoch; what decides is
 hpcho's own code: the controller's cutoffs, the workers' judgement, promotions, and the sampler's view of pruned trials.
+Searches with a pruner have ``--more`` times as many trials: pruned ones count, too, and cost a part of the epochs.
+``half`` is a search without a pruner that has half of the trials.
 For each task: the median over the seeds of the best whole trial's loss as regret (0: the best point there is, 1: the
 median point), without a pruner and with each, and the epochs that were trained as a share of those without.
 """
@@ -118,10 +120,11 @@ def compare(task: str, pruners: list[str], args: argparse.Namespace) -> dict[str
     least, middle = min(finals), statistics.median(finals)
     found = {}
     for name in pruners:
-        spec = json.loads(name) if name.startswith("{") else {"name": name}
+        trials = args.trials if name == "none" else args.trials // 2 if name == "half" else int(args.trials * args.more)
+        spec = json.loads(name) if name.startswith("{") else {"name": "none" if name == "half" else name}
         if spec["name"] == "hyperband":
             spec.setdefault("max_steps", EPOCHS)
-        runs = [Search(task, spec, args.sampler, seed).run(args.workers, args.trials) for seed in range(args.seeds)]
+        runs = [Search(task, spec, args.sampler, seed).run(args.workers, trials) for seed in range(args.seeds)]
         loss = statistics.median(run[0] for run in runs)
         found[name] = {
             "regret": (loss - least) / (middle - least),
@@ -139,12 +142,13 @@ def main() -> None:
     parser.add_argument("--sampler", default="auto")
     parser.add_argument("--workers", type=int, default=8)
     parser.add_argument("--trials", type=int, default=100)
+    parser.add_argument("--more", type=float, default=1.3)
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--tasks", default=",".join(TASKS))
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
     given = [args.pruners] if args.pruners.startswith("{") else args.pruners.split(",")
-    pruners = ["none", *given]
+    pruners = ["none", "half", *given]
     found = {task: compare(task, pruners, args) for task in args.tasks.split(",")}
     if args.json:
         print(json.dumps(found, indent=1))

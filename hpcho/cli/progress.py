@@ -177,7 +177,7 @@ def trial_words(trial: Trial) -> str:
     if trial.cause is not None:
         return f"trial {trial.tid} {trial.state.label}{took} ({trial.cause}): {last_words(trial.error)}"
     loss = f"loss {number(trial.loss)}" if trial.loss is not None else "without a loss"
-    return f"trial {trial.tid} {trial.state.label}{took}: {loss}"
+    return f"trial {trial.tid} {'pruned' if trial.is_pruned else trial.state.label}{took}: {loss}"
 
 
 def headline(standing: Standing, budget: Budget) -> str:

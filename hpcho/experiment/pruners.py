@@ -31,9 +31,9 @@ class PrunerSpec(Model):
     like: ClassVar[str] = "{name: asha, grace: 3}"
 
     name: Literal["none", "asha", "hyperband", "median"] = "none"
-    grace: PositiveInt = Field(1, description="no trial is pruned before this step")
+    grace: PositiveInt = Field(4, description="no trial is pruned before this step")
     factor: Annotated[int, Field(ge=2)] = Field(
-        3, description="asha, hyperband: one in so many goes on at each rung, and rungs lie so many times apart"
+        2, description="asha, hyperband: one in so many goes on at each rung, and rungs lie so many times apart"
     )
     startup: PositiveInt = Field(5, description="median: nothing is pruned before so many trials are done")
     max_steps: PositiveInt | None = Field(
@@ -56,7 +56,7 @@ class PrunerSpec(Model):
             if key in cls.model_fields and key != "name" and key not in OPTIONS[name] and value != defaults[key]:
                 owners = [other for other, options in OPTIONS.items() if key in options]
                 yield Flaw((key,), f"is an option of {listed(owners, 'and')}: {name} has none such", at_key=True)
-        most, grace = data.get("max_steps"), data.get("grace", 1)
+        most, grace = data.get("max_steps"), data.get("grace", defaults["grace"])
         if name == "hyperband" and most is None:
             yield Flaw((), "hyperband needs max_steps: the step that a whole trial ends with (its epochs, say)")
         if type(most) is int and type(grace) is int and most <= grace:

@@ -27,7 +27,7 @@ class TrialContext(Protocol):
         """Tell the loss after ``step`` (an epoch, say). Cheap: it may be called thousands of times."""
 
     def should_prune(self) -> bool:
-        """Whether the pruner gives the trial up; return the last loss then."""
+        """Whether the pruner gives the trial up: save under ``dir`` then, and return the last loss."""
 
     def should_stop(self) -> bool:
         """Whether the worker was told to stop: save under ``dir`` and return or raise; the trial is resumed later."""

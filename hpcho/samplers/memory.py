@@ -41,6 +41,8 @@ class Kind(IntEnum):
 
 ALIKE = 100
 """What a pruned trial might have come to is estimated by so many whole trials, the latest."""
+ENOUGH = 3
+"""So many tell what is good and what is not."""
 
 
 class Memory:
@@ -49,9 +51,10 @@ class Memory:
     The row of a trial that says nothing is infinite, and so no point's. It is a cache and nothing more: a trial never
     changes, so the very same object means the very same row.
 
-    A pruned trial's loss is one of fewer steps, and not to be mixed with those of whole trials: it counts as what whole
-    trials have made of theirs from that step on, in the median, but never as better than the best of these. One that
-    was promoted counts no more once the trial that went on from it is done.
+    A pruned trial's loss is one of fewer steps, and not to be mixed with those of whole trials. To it is added what
+    whole trials have gained from that step on, in the median. The outcome is no better than the best of the whole trials, and
+    no worse than their median: slow learners look hopeless early, and a model that believes it avoids all like them.
+    One that was promoted counts no more once the trial that went on from it is done.
     """
 
     def __init__(self, coordinates: Coordinates) -> None:
@@ -93,7 +96,8 @@ class Memory:
             return
         is_whole = kinds == Kind.LOSS
         is_whole[pruned] = False
-        least = losses[is_whole].min(initial=np.inf) if is_whole.any() else -np.inf
+        finals = losses[is_whole]
+        least, middle = (finals.min(), np.median(finals)) if len(finals) >= ENOUGH else (-np.inf, np.inf)
         # where the objective reports something else than it returns, there is nothing to go by
         latest = (self._seen[at] for at in np.flatnonzero(is_whole)[::-1].tolist())
         alike = list(islice((trial for trial in latest if _reports_its_loss(trial)), ALIKE))
@@ -106,7 +110,7 @@ class Memory:
                 step = trial.reports[-1].step
                 if step not in gains:
                     gains[step] = _gain(alike, step)
-                losses[at] = max(trial.loss + gains[step], least)
+                losses[at] = min(max(trial.loss + gains[step], least), middle)
 
 
 def _reports_its_loss(trial: Trial) -> bool:

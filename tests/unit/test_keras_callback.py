@@ -100,7 +100,14 @@ def test_a_pruned_trial_stops_training(fit, tmp_path):
     callback = TrialCallback(trial)
     assert len(fit(callback).epoch) == 2
     assert (callback.pruned, callback.stopped) == (True, False)
-    assert not callback.checkpoint.exists()
+    assert list(tmp_path.iterdir()) == [callback.checkpoint]
+
+
+def test_a_pruned_training_goes_on_in_the_trial_that_is_promoted(fit, tmp_path):
+    fit(TrialCallback(Trial(tmp_path, prune_after=2)))
+    promoted = Trial(tmp_path)
+    assert fit(TrialCallback(promoted)).epoch == [0, 1, 2, 3]
+    assert [step for step, _ in promoted.reports] == [2, 3]
 
 
 def test_a_stopped_trial_saves_its_state_and_stops_training(fit, tmp_path):

@@ -12,7 +12,8 @@ from hpcho.trial import Report, Result, Trial, TrialState, rank
 
 
 def rule(name="asha", **options):
-    return Rule(PrunerSpec(name=name, **options))
+    defaults = {"grace": 1} if name == "median" else {"grace": 1, "factor": 3}
+    return Rule(PrunerSpec(name=name, **{**defaults, **options}))
 
 
 def running(tid, losses=(), *, first=1, x=0.0, **fields):
