@@ -19,7 +19,6 @@ import itertools
 import json
 import random
 import statistics
-from collections import Counter
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -27,7 +26,7 @@ from typing import Any
 
 from simulate import SPREAD
 from tasks import index_of
-from train_curves import EPOCHS, GRID, TASKS
+from train_curves import EPOCHS, GRID, HELD_OUT, TASKS
 
 from hpcho import samplers
 from hpcho import space as spaces
@@ -144,7 +143,7 @@ def main() -> None:
     parser.add_argument("--trials", type=int, default=100)
     parser.add_argument("--more", type=float, default=1.3)
     parser.add_argument("--seeds", type=int, default=20)
-    parser.add_argument("--tasks", default=",".join(TASKS))
+    parser.add_argument("--tasks", default=",".join(TASKS + HELD_OUT))
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
     given = [args.pruners] if args.pruners.startswith("{") else args.pruners.split(",")
@@ -154,18 +153,21 @@ def main() -> None:
         print(json.dumps(found, indent=1))
         return
     print(f"{'task':<16}{'pruner':<12}{'loss':>10}{'regret':>9}{'mean':>9}{'epochs':>9}{'share':>7}{'promoted':>10}")
-    totals: Counter[str] = Counter()
     for task, by_pruner in found.items():
         for name, one in by_pruner.items():
             share = one["epochs"] / by_pruner["none"]["epochs"]
-            totals[name, "share"] += share / len(found)
-            totals[name, "regret"] += one["mean_regret"] / len(found)
             print(
                 f"{task:<16}{name[:11]:<12}{one['loss']:>10.5f}{one['regret']:>9.4f}{one['mean_regret']:>9.4f}"
                 f"{one['epochs']:>9.0f}{share:>7.2f}{one['promoted']:>10.1f}"
             )
-    for name in pruners:
-        print(f"{'mean':<16}{name[:11]:<12}{'':>19}{totals[name, 'regret']:>9.4f}{totals[name, 'share']:>16.2f}")
+    for words, names in (("tuned on", TASKS), ("held out", HELD_OUT)):
+        ours = [by_pruner for task, by_pruner in found.items() if task in names]
+        for name in pruners if ours else ():
+            regret, mean_regret = (
+                statistics.fmean(one[name][key] for one in ours) for key in ("regret", "mean_regret")
+            )
+            share = statistics.fmean(one[name]["epochs"] / one["none"]["epochs"] for one in ours)
+            print(f"{words:<16}{name[:11]:<12}{'':>10}{regret:>9.4f}{mean_regret:>9.4f}{'':>9}{share:>7.2f}")
 
 
 if __name__ == "__main__":

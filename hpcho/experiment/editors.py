@@ -85,7 +85,7 @@ def json_schema() -> dict[str, Any]:
 
 
 def _add_short_forms(models: dict[str, Any]) -> None:
-    """A sampler, pruner, launcher or store by its name alone, a MongoDB by its URL, sampler's options beside the name."""
+    """Samplers, pruners, launchers, stores by name alone, a MongoDB by its URL, a sampler's options beside its name."""
     sampler = models["SamplerSpec"]
     names = sampler["properties"]["name"]["enum"]
     known = {option: words for rules in SAMPLER_OPTIONS.values() for option, (_, words) in rules.items()}

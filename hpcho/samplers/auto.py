@@ -239,9 +239,12 @@ class AutoSampler:
         return losses - constant - theirs @ factors, lambda at: constant + elsewhere.expected(at) @ factors
 
     def _scales(self) -> Scales:
-        """Fitted to the trials that were the first to finish, so many that it need not be done for each suggestion."""
+        """Fitted to the trials that were the first to finish, so many that it need not be done for each suggestion.
+
+        What a pruned one counts with changes as others finish: it is left out.
+        """
         memory, at = self._memory, self._at
-        done = np.flatnonzero(memory.kinds == Kind.LOSS)
+        done = np.flatnonzero(memory.is_whole)
         if len(done) < MODEL_NEEDS:
             return self._elsewhere.scales if self._elsewhere.count else Scales.prior(at.size)
         count = following = MODEL_NEEDS

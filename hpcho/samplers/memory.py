@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import math
 from enum import IntEnum
-from itertools import islice
 from operator import is_not
 from typing import TYPE_CHECKING
 
@@ -48,23 +48,25 @@ ENOUGH = 3
 class Memory:
     """The trials that were seen last, by position: ``rows`` (see Coordinates), ``kinds``, ``losses``, ``ends``.
 
+    ``is_whole`` tells which have a loss and were not pruned.
+
     The row of a trial that says nothing is infinite, and so no point's. It is a cache and nothing more: a trial never
     changes, so the very same object means the very same row.
 
     A pruned trial's loss is one of fewer steps, and not to be mixed with those of whole trials. To it is added what
-    whole trials have gained from that step on, in the median. The outcome is no better than the best of the whole trials, and
-    no worse than their median: slow learners look hopeless early, and a model that believes it avoids all like them.
-    One that was promoted counts no more once the trial that went on from it is done.
+    whole trials have gained from that step on, in the median. The outcome is no better than the best of the whole
+    trials, and no worse than their median: slow learners look hopeless early, and a model that believes it avoids all
+    like them. One that was promoted counts no more once the trial that went on from it is done.
     """
 
     def __init__(self, coordinates: Coordinates) -> None:
         self._coordinates = coordinates
         self._seen: list[Trial] = []
-        self._arrays = (np.empty((0, coordinates.size)), *[np.empty(0)] * 3)
-        self._pruned: set[int] = set()
-        """Positions."""
+        self._arrays = (np.empty((0, coordinates.size)), *[np.empty(0)] * 6)
         self._promoted: set[int] = set()
         """The tids of those that others have gone on from."""
+        self._curves: dict[int, tuple[Trial, np.ndarray, np.ndarray]] = {}
+        """By tid: steps in order, and the losses there."""
 
     def update(self, trials: Sequence[Trial]) -> None:
         """See these trials, and only these."""
@@ -73,55 +75,66 @@ class Memory:
             self._arrays = tuple(np.resize(each, (2 * count, *each.shape[1:])) for each in self._arrays)
         known = min(len(self._seen), count)
         changed = np.flatnonzero(np.fromiter(map(is_not, self._seen[:known], trials), bool, known))
-        rows, kinds, losses, ends = self._arrays
+        rows, kinds, losses, ends, tids, told, steps = self._arrays
         for at in (*changed.tolist(), *range(known, count)):
             trial = trials[at]
             kinds[at] = Kind.of(trial)
             rows[at] = np.inf if kinds[at] == Kind.NOTHING else self._coordinates.row(trial.vals)
-            losses[at] = trial.loss if kinds[at] == Kind.LOSS else np.nan
+            losses[at] = told[at] = trial.loss if kinds[at] == Kind.LOSS else np.nan
             ends[at] = trial.finished_at or 0.0
-            (self._pruned.add if trial.is_pruned else self._pruned.discard)(at)
+            tids[at] = trial.tid
+            steps[at] = _last_step(trial) if trial.is_pruned else np.nan
             if trial.parent is not None and trial.state is TrialState.DONE:
                 self._promoted.add(trial.parent)
         if len(changed) or known < count or count < len(self._seen):
             self._seen = list(trials)
             self._settle_pruned(count)
-        self.rows, self.kinds, self.losses, self.ends = (each[:count] for each in self._arrays)
+        self.rows, self.kinds, self.losses, self.ends = (each[:count] for each in self._arrays[:4])
+        self.is_whole = (self.kinds == Kind.LOSS) & np.isnan(steps[:count])
 
     def _settle_pruned(self, count: int) -> None:
-        """Give pruned trials the losses that they count with. Costs little more than there are of them."""
-        rows, kinds, losses, _ = (each[:count] for each in self._arrays)
-        pruned = [at for at in sorted(self._pruned) if at < count]
-        if not pruned:
+        """Give pruned trials the losses that they count with."""
+        rows, kinds, losses, _, tids, told, steps = (each[:count] for each in self._arrays)
+        pruned = np.flatnonzero(~np.isnan(steps) & (kinds == Kind.LOSS))
+        if not len(pruned):
             return
-        is_whole = kinds == Kind.LOSS
-        is_whole[pruned] = False
-        finals = losses[is_whole]
+        is_over = np.isin(tids[pruned], list(self._promoted))
+        over, pruned = pruned[is_over], pruned[~is_over]
+        kinds[over], rows[over], losses[over] = Kind.NOTHING, np.inf, np.nan
+        whole = np.flatnonzero((kinds == Kind.LOSS) & np.isnan(steps))
+        finals = losses[whole]
         least, middle = (finals.min(), np.median(finals)) if len(finals) >= ENOUGH else (-np.inf, np.inf)
-        # where the objective reports something else than it returns, there is nothing to go by
-        latest = (self._seen[at] for at in np.flatnonzero(is_whole)[::-1].tolist())
-        alike = list(islice((trial for trial in latest if _reports_its_loss(trial)), ALIKE))
-        gains: dict[int, float] = {}
-        for at in pruned:
-            trial = self._seen[at]
-            if trial.tid in self._promoted:
-                kinds[at], rows[at], losses[at] = Kind.NOTHING, np.inf, np.nan
-            elif trial.loss is not None and trial.reports:
-                step = trial.reports[-1].step
-                if step not in gains:
-                    gains[step] = _gain(alike, step)
-                losses[at] = min(max(trial.loss + gains[step], least), middle)
+        unique, which = np.unique(steps[pruned], return_inverse=True)
+        gains = self._gains([self._seen[at] for at in whole[: -3 * ALIKE - 1 : -1].tolist()], unique)
+        losses[pruned] = np.clip(told[pruned] + gains[which], least, middle)
+
+    def _gains(self, whole: Sequence[Trial], steps: np.ndarray) -> np.ndarray:
+        """By how much the losses of whole trials change in the median from each step on; negative where they sink.
+
+        Where the objective returns something else than it reports, there is nothing to go by, and it is 0.
+        """
+        found: list[np.ndarray] = []
+        for trial in whole:
+            if trial.reports and trial.reports[-1].loss == trial.loss and len(found) < ALIKE:
+                at, there = self._curve(trial)
+                place = np.searchsorted(at, steps)
+                loss = there[np.minimum(place, len(at) - 1)]
+                found.append(np.where((place < len(at)) & np.isfinite(loss), trial.loss - loss, np.nan))
+        if not found:
+            return np.zeros(len(steps))
+        gains = np.array(found)
+        gains[:, np.isnan(gains).all(axis=0)] = 0.0
+        return np.asarray(np.nanmedian(gains, axis=0))
+
+    def _curve(self, trial: Trial) -> tuple[np.ndarray, np.ndarray]:
+        known = self._curves.get(trial.tid)
+        if known is None or known[0] is not trial:
+            losses = {report.step: report.loss for report in trial.reports}  # what was told last counts
+            at = np.array(sorted(losses), float)
+            known = self._curves[trial.tid] = trial, at, np.array([losses[int(step)] for step in at])
+        return known[1:]
 
 
-def _reports_its_loss(trial: Trial) -> bool:
-    return bool(trial.reports) and trial.reports[-1].loss == trial.loss
-
-
-def _gain(trials: Sequence[Trial], step: int) -> float:
-    """By how much losses change in the median from ``step`` to the end; negative where they sink."""
-    found = []
-    for trial in trials:
-        there = next((report.loss for report in trial.reports if report.step >= step), None)
-        if there is not None and trial.loss is not None and np.isfinite(there):
-            found.append(trial.loss - there)
-    return float(np.median(found)) if found else 0.0
+def _last_step(trial: Trial) -> float:
+    """Infinite where the reports are lost: then nothing can be added to its loss."""
+    return max((report.step for report in trial.reports), default=math.inf)

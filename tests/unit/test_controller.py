@@ -12,7 +12,7 @@ from hpcho.jobdir import JobDir
 from hpcho.launchers.base import Crew
 from hpcho.launchers.none import NoLauncher
 from hpcho.store.sqlite import SqliteStore
-from hpcho.trial import Cause, Failure, Owner, Result, TrialState
+from hpcho.trial import Cause, Failure, Owner, Report, Result, TrialState
 
 OWNER = Owner("node", 1, 1, "12_0")
 
@@ -33,7 +33,7 @@ def begin(tmp_path):
     """Begins a run: its controller, its store and its launcher."""
     with closing(SqliteStore(tmp_path / "trials.db", JobDir(tmp_path))) as store:
 
-        def begin(budget, workers):
+        def begin(budget, workers, **more):
             settings = {
                 "name": "lab",
                 "objective": {"python": "objective.py:objective"},
@@ -41,6 +41,7 @@ def begin(tmp_path):
                 "sampler": {"name": "random"},
                 "budget": budget,
                 "launcher": {"none": {}},
+                **more,
             }
             experiment = Experiment.model_validate_json(json.dumps(settings))
             points = space.build(experiment.space)
@@ -105,3 +106,39 @@ def test_cancelling_what_is_queued_takes_several_steps_where_it_takes_long(begin
         steps += 1
     assert (end.reason, steps) == ("loss", queued + 1)
     assert {trial.state for trial in store.changes()[1]} == {TrialState.DONE, TrialState.CANCEL}
+
+
+@pytest.fixture
+def pruned_run(begin):
+    """A run with asha whose first four trials have come to step 1, the last of them pruned there."""
+    run, store, _ = begin({"trials": 50}, 4, pruner={"name": "asha", "grace": 1, "factor": 2})
+    run.step()
+    claimed = [store.claim(OWNER) for _ in range(4)]
+    for trial in claimed:
+        store.heartbeat(trial, [Report(1, float(trial.tid))])
+    store.finish(claimed[3], Result(3.0, pruned=True))
+    run.step()
+    return run, store
+
+
+def test_the_cutoffs_are_in_the_store_after_a_step(pruned_run):
+    _, store = pruned_run
+    assert store.get("cutoffs")["cutoffs"] == {"0": {"1": 1.0}}
+
+
+@pytest.mark.parametrize("has_saved", [True, False])
+def test_a_paused_trial_is_promoted_before_anything_new_if_it_has_saved_its_work(pruned_run, tmp_path, has_saved):
+    run, store = pruned_run
+    if has_saved:
+        JobDir(tmp_path).trial(3).mkdir(parents=True)
+        (JobDir(tmp_path).trial(3) / "state").touch()
+    while (claimed := store.claim(OWNER)) is not None:
+        store.heartbeat(claimed, [Report(1, 9.0)])
+        store.finish(claimed, Result(9.0, pruned=True))
+        run.step()
+        if store.get("cutoffs")["cutoffs"]["0"]["1"] >= 3.0:
+            break
+    promoted = [trial for trial in store.changes()[1] if trial.parent is not None]
+    assert [(trial.parent, trial.origin, trial.reports) for trial in promoted] == (
+        [(3, "promoted", (Report(1, 3.0),))] if has_saved else []
+    )
