@@ -26,6 +26,8 @@ __all__ = ["begin", "discard", "has_work", "of_training", "saved", "take_over"]
 log = logging.getLogger(__name__)
 
 MARK = ".attempt.json"
+TAKEN = ".taken"
+"""Another trial's work has been copied."""
 OWN = ("stdout.log", "stderr.log", "attachments", "late-*", "result", "result-*", "result*.json")
 """hpcho's files at the top of a trial's folder; drafts have names with a dot first, wherever they lie."""
 TRAINING = "training-{}.checkpoint"
@@ -69,7 +71,13 @@ def has_work(folder: Path) -> bool:
 
 
 def take_over(source: Path, folder: Path) -> None:
-    """A new trial goes on from another's saved work: copy it into its ``folder``, all or nothing. Raises nothing."""
+    """A new trial goes on from another's saved work: copy it into its ``folder``, all or nothing. Raises nothing.
+
+    Only once: a second attempt has the first one's work, unless its worker died before all was copied.
+    """
+    mark = folder / TAKEN
+    if mark.exists():
+        return
     copies: list[Path] = []
     try:
         for path in _files(source):
@@ -79,10 +87,14 @@ def take_over(source: Path, folder: Path) -> None:
             draft = target.with_name(f".{target.name}.taken")
             shutil.copy2(path, draft)
             draft.replace(target)
+        if copies:
+            mark.touch()
     except OSError as error:
         log.warning("what %s has saved cannot be taken over (%s): its params begin anew", source, error)
         for copy in copies:
             copy.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            mark.touch()
 
 
 def discard(folder: Path) -> None:

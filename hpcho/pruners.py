@@ -40,6 +40,10 @@ __all__ = ["Judge", "Peers", "Rule", "rule_of"]
 DENSITY = 1.1
 """Median: the later milestones lie so many times apart."""
 
+Place = tuple[int, int]
+"""A bracket and a milestone."""
+Entry = tuple[float, int]
+"""A value, and the trial that it is of."""
 Cutoffs = dict[str, dict[str, float]]
 """Bracket -> milestone -> the worst value that goes on; keys are text, as in JSON."""
 
@@ -91,11 +95,15 @@ class Rule:
         """Whether the cutoffs know of the trial yet: asha's rungs do at once, the median when it is done."""
         return bool(trial.reports) and (not self.is_median or trial.is_ok)
 
-    def cutoff(self, values: Sequence[float]) -> float | None:
+    def cutoff(self, entries: Sequence[Entry]) -> float | None:
         """The worst value that goes on, of sorted ones; None while they are too few to say."""
-        if len(values) < (self.spec.startup if self.is_median else self.spec.factor):
+        count = len(entries)
+        if count < (self.spec.startup if self.is_median else self.spec.factor):
             return None
-        worst = statistics.median(values) if self.is_median else values[len(values) // self.spec.factor - 1]
+        if self.is_median:
+            worst = (entries[(count - 1) // 2][0] + entries[count // 2][0]) / 2
+        else:
+            worst = entries[count // self.spec.factor - 1][0]
         return worst if math.isfinite(worst) else None
 
 
@@ -151,13 +159,17 @@ class Judge:
 class Peers:
     """All trials' values at the milestones, in the controller: the cutoffs, and who may go on after all.
 
-    A trial and those that were promoted from it are one; what it was worth at a milestone first, stands.
+    A trial and those that were promoted from it are one; what it was worth at a milestone first, stands. What a call
+    costs hangs on the trials that have changed, and not on how many there are.
     """
 
     def __init__(self, rule: Rule) -> None:
         self.rule = rule
-        self._values: dict[tuple[int, int], dict[int, float]] = {}
-        self._sorted: dict[tuple[int, int], list[tuple[float, int]]] = {}
+        self._values: dict[Place, dict[int, float]] = {}
+        self._sorted: dict[Place, list[Entry]] = {}
+        self._paused: dict[Place, list[Entry]] = {}
+        """Those of them that wait there, to be promoted or not."""
+        self._waits: dict[int, Place] = {}
         self._roots: dict[int, int] = {}
         self._heads: dict[int, Trial] = {}
         """The last trial of each that were promoted from one another."""
@@ -174,30 +186,52 @@ class Peers:
                 self._heads[root] = trial
             if self.rule.counts(trial):
                 self._count(trial, root)
+            self._place(root)
 
     def record(self) -> dict[str, Any]:
         """What workers decide by: the cutoffs, and whose they are."""
         cutoffs: Cutoffs = {}
-        for (bracket, milestone), values in sorted(self._sorted.items()):
+        for (bracket, milestone), entries in sorted(self._sorted.items()):
             if self._whole is not None and milestone >= self._whole:
                 continue  # a trial that has come so far is whole
-            cutoff = self.rule.cutoff([value for value, _ in values])
+            cutoff = self.rule.cutoff(entries)
             if cutoff is not None:
                 cutoffs.setdefault(str(bracket), {})[str(milestone)] = cutoff
         return {"pruner": self.rule.mark, "cutoffs": cutoffs}
 
     def promotable(self) -> Iterator[Trial]:
         """The paused trials that are among the best at their milestone by now; those that have come furthest first."""
-        if not self.rule.promotes:
-            return
-        for place in sorted(self._sorted, key=lambda place: -place[1]):
+        for place in sorted(self._paused, key=lambda place: -place[1]):
             if self._whole is not None and place[1] >= self._whole:
                 continue
-            values = self._sorted[place]
-            for value, root in values[: len(values) // self.rule.spec.factor]:
-                head = self._heads[root]
-                if math.isfinite(value) and head.is_pruned and self._furthest(head) == place:
-                    yield head
+            entries, paused = self._sorted[place], self._paused[place]
+            best = len(entries) // self.rule.spec.factor
+            if best:
+                for _, root in paused[: bisect.bisect_right(paused, entries[best - 1])]:
+                    yield self._heads[root]
+
+    @property
+    def paused(self) -> Iterator[Trial]:
+        """All that wait to be promoted or not."""
+        return (self._heads[root] for root in self._waits)
+
+    def leave(self, trial: Trial) -> None:
+        """A paused trial is not to be promoted, ever."""
+        root = self._root(trial.tid)
+        place = self._waits.pop(root, None)
+        if place is not None:
+            self._paused[place].remove((self._values[place][root], root))
+
+    def _place(self, root: int) -> None:
+        """Note where the last trial of some waits, if it does."""
+        head = self._heads[root]
+        place = self._furthest(head) if self.rule.promotes and head.is_pruned else None
+        if place == self._waits.get(root):
+            return
+        self.leave(head)
+        if place is not None and math.isfinite(self._values[place][root]):
+            self._waits[root] = place
+            bisect.insort(self._paused.setdefault(place, []), (self._values[place][root], root))
 
     def _root(self, tid: int) -> int:
         return self._roots.get(tid, tid)
@@ -217,7 +251,7 @@ class Peers:
             values[root] = self.rule.counted(trial.reports, milestone)
             bisect.insort(self._sorted.setdefault((bracket, milestone), []), (values[root], root))
 
-    def _furthest(self, trial: Trial) -> tuple[int, int] | None:
+    def _furthest(self, trial: Trial) -> Place | None:
         bracket = self.rule.bracket(trial.vals)
         reached = self.rule.milestones(bracket, max((report.step for report in trial.reports), default=-1))
         return (bracket, reached[-1]) if reached else None

@@ -104,7 +104,8 @@ class Ledger:
                 self.last_errors.append(trial)
         if sign > 0 and trial.state is TrialState.DONE:
             self._finished.append(trial.finished_at or 0.0)
-            self._durations.append(trial.duration_s or 0.0)
+            if not trial.is_pruned:  # what a whole one takes is asked for
+                self._durations.append(trial.duration_s or 0.0)
             if self.best is None or rank(trial) < rank(self.best):
                 self.best = trial if trial.loss is not None else self.best
 
@@ -127,7 +128,7 @@ class Ledger:
         return len(self.waiting) + len(self.running)
 
     def durations(self) -> dict[str, float] | None:
-        """How long the last RATE_WINDOW finished trials took, in seconds; None before the first."""
+        """How long the last RATE_WINDOW whole trials took, in seconds; None before the first."""
         if not self._durations:
             return None
         known = sorted(self._durations)

@@ -9,12 +9,13 @@ from __future__ import annotations
 import logging
 import math
 import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from hpcho import checkpoints, results
 from hpcho.controller.board import Board
 from hpcho.controller.canary import Canary
+from hpcho.controller.end import End
 from hpcho.controller.keep import Keeper
 from hpcho.controller.listening import Listening
 from hpcho.controller.points import points_left
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from hpcho.space import Space
     from hpcho.store import TrialStore
 
-__all__ = ["Controller", "End"]
+__all__ = ["Controller"]
 
 log = logging.getLogger(__name__)
 
@@ -54,20 +55,6 @@ STEP_S = 1.0
 """How long one step may go on cancelling trials: the seat must be kept, and signals be heard."""
 RELEASE_S = 15.0
 """How long running trials may take to leave once the run is over, before they are cancelled under them."""
-
-
-@dataclass(frozen=True)
-class End:
-    """Why a run is over. ``reason``: trials, hours, loss, failures, objective, stopped, interrupted."""
-
-    reason: str
-    message: str
-    usable: bool = True
-    """Whether there is a successful trial to show."""
-
-    def to_json(self) -> dict[str, Any]:
-        """The record that the store keeps under "end"."""
-        return {"reason": self.reason, "message": self.message, "usable": self.usable}
 
 
 class Controller:
@@ -187,13 +174,17 @@ class Controller:
     def _refresh(self) -> list[Trial]:
         self._cursor, changed = self._store.changes(self._cursor)
         self._listening.listen()
-        if changed:
-            self.ledger.apply(changed)
-            self._keeper.apply(changed)
-            self._pruning.apply(changed)
+        self._learn(changed)
         for tid in self.ledger.forget(self._store.unreadable):
             log.warning("trial %d is left out from now on: what the store has of it was damaged, or is gone", tid)
         return changed
+
+    def _learn(self, trials: Sequence[Trial]) -> None:
+        """Everybody hears of trials that are new or have changed."""
+        if trials:
+            self.ledger.apply(trials)
+            self._keeper.apply(trials)
+            self._pruning.apply(trials)
 
     # -- trials whose worker is gone -------------------------------------------------------------------------------
 
@@ -302,13 +293,10 @@ class Controller:
         if self._store.get("identity") != self._identity:
             raise StoreLost("the store does not know this run any more")  # new trials would have the tids of old ones
         drafts = self._pruning.promoted(n)
-        if not drafts and self._points:
+        if not drafts:
             drafts, self._points = self._points[:n], self._points[n:]
-        elif not drafts:
-            drafts = [Draft(vals) for vals in self._sampler.suggest(self.ledger.trials, n, self._seed)]
-        added = self._store.add(drafts)
-        self.ledger.apply(added)
-        self._pruning.apply(added)
+        drafts = drafts or [Draft(vals) for vals in self._sampler.suggest(self.ledger.trials, n, self._seed)]
+        self._learn(self._store.add(drafts))
 
     def _room(self) -> int:
         """How many trials the queue has room for, so that no worker waits and no suggestion is older than need be."""
@@ -337,11 +325,12 @@ class Controller:
             reached = f"trial {ledger.best.tid} reached a loss of {ledger.best.loss:g}"
             return End("loss", f"{reached} (budget.loss: {budget.loss:g})")
         if self._objective_is_broken():
-            return End("objective", self._broken_message())
+            words = f"the first {FIRST_FAILURES} trials all failed in the objective, so the run was ended"
+            return End("objective", f"{words}. {self._last_error()}")
         most_failures = budget.failures or budget.trials
         if most_failures is not None and ledger.failed >= most_failures:
-            message = f"{ledger.failed} trials failed (budget.failures: {most_failures}). {self._last_error()}"
-            return End("failures", message)
+            failed = f"{ledger.failed} trials failed (budget.failures: {most_failures})"
+            return End("failures", f"{failed}. {self._last_error()}")
         if budget.hours is not None and self._elapsed_s >= budget.hours * 3600:
             return End("hours", f"{budget.hours:g} hours are over (budget.hours)")
         return None
@@ -353,11 +342,6 @@ class Controller:
             ledger.states[TrialState.DONE] == 0
             and recent >= FIRST_FAILURES
             and ledger.failures[Cause.OBJECTIVE] == ledger.states[TrialState.ERROR]
-        )
-
-    def _broken_message(self) -> str:
-        return (
-            f"the first {FIRST_FAILURES} trials all failed in the objective, so the run was ended. {self._last_error()}"
         )
 
     def _last_error(self) -> str:
@@ -389,6 +373,8 @@ class Controller:
             return None
         self.record_clock()
         self._board.tell("notice", None)
+        if not resumable:
+            self._pruning.conclude()
         end = replace(end, usable=self.ledger.ok > 0)  # trials that were running then have finished since
         self._store.put("control", {"stop": "over"}, expected=None)  # workers that find nothing to do leave
         self._store.put("end", end.to_json())

@@ -6,14 +6,15 @@ import bisect
 import shutil
 from typing import TYPE_CHECKING
 
-from hpcho.trial import Trial, TrialState, rank
+from hpcho.trial import TrialState, rank
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Sequence
     from pathlib import Path
 
     from hpcho.jobdir import JobDir
     from hpcho.store import TrialStore
+    from hpcho.trial import Trial
 
 __all__ = ["Keeper"]
 
@@ -29,16 +30,28 @@ class Keeper:
         self._best = best
         self._ranking: list[tuple[bool, float, int]] = []
         self._attached: set[int] = set()
+        self._needed: dict[int, bool] = {}
+        """Trials that waiting ones are to go on from, and whether their folders are to be cleared after that."""
 
-    def apply(self, changed: Iterable[Trial]) -> None:
+    def apply(self, changed: Sequence[Trial]) -> None:
         """Take in changed trials and clear what need not stay. Safe to repeat."""
         if self._best is None:
             return
+        for trial in changed:
+            if trial.parent is not None:
+                self._note(trial, trial.parent)
         for trial in changed:
             if trial.state is TrialState.ERROR:
                 self._clear_folder(trial.tid)
             elif trial.state is TrialState.DONE:
                 self._rank(trial)
+
+    def _note(self, trial: Trial, parent: int) -> None:
+        """A promoted trial copies its parent's work when it begins: until it has ended, that stays."""
+        if trial.state not in (TrialState.DONE, TrialState.ERROR):
+            self._needed.setdefault(parent, False)
+        elif self._needed.pop(parent, False):
+            self._clear_folder(parent)
 
     def _rank(self, trial: Trial) -> None:
         assert self._best is not None
@@ -62,6 +75,9 @@ class Keeper:
         self._clear_folder(tid)
 
     def _clear_folder(self, tid: int) -> None:
+        if tid in self._needed:
+            self._needed[tid] = True
+            return
         try:
             entries = list(self._jobdir.trial(tid).iterdir())
         except FileNotFoundError:

@@ -31,8 +31,7 @@ class Pruning:
         self._jobdir = jobdir
         self._store = store
         self._told: dict[str, Any] | None = None
-        self._left: set[int] = set()
-        """Paused trials that have saved nothing."""
+        self._has_news = True
 
     @property
     def is_on(self) -> bool:
@@ -41,33 +40,43 @@ class Pruning:
 
     def apply(self, changed: Sequence[Trial]) -> None:
         """Take in changed trials. Safe to repeat."""
-        if self._peers is None or not changed:
+        if self._peers is None:
             return
         self._peers.learn(changed)
+        self._has_news = True
         for trial in changed:
-            if trial.parent is not None and trial.state is TrialState.DONE:
+            if trial.parent is not None and trial.state in (TrialState.DONE, TrialState.ERROR):
                 checkpoints.discard(self._jobdir.trial(trial.parent))
 
     def publish(self) -> None:
         """Tell the workers what they do not know yet. Raises StoreError."""
-        if self._peers is None:
+        if self._peers is None or not self._has_news:
             return
         record = self._peers.record()
         if record != self._told:
             self._store.put("cutoffs", record)
             self._told = record
+        self._has_news = False
 
     def promoted(self, most: int) -> list[Draft]:
         """Up to so many trials that go on where paused ones are."""
+        if self._peers is None:
+            return []
         drafts: list[Draft] = []
-        for trial in self._peers.promotable() if self._peers is not None else ():
+        left: list[Trial] = []
+        for trial in self._peers.promotable():
             if len(drafts) >= most:
                 break
-            if trial.tid in self._left:
-                continue
             if checkpoints.has_work(self._jobdir.trial(trial.tid)):
                 drafts.append(Draft(trial.vals, "promoted", trial.tid, trial.reports))
             else:
-                self._left.add(trial.tid)
+                left.append(trial)
                 log.info("trial %d could be promoted, but has saved nothing to go on from", trial.tid)
+        for trial in left:
+            self._peers.leave(trial)
         return drafts
+
+    def conclude(self) -> None:
+        """The run is over, and nobody promotes the paused trials any more: remove what Keras has saved for that."""
+        for trial in self._peers.paused if self._peers is not None else ():
+            checkpoints.discard(self._jobdir.trial(trial.tid))

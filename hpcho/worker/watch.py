@@ -125,7 +125,7 @@ class Watch:
 
     def run(self, params: dict[str, Any]) -> Outcome:
         """Have the child evaluate ``params`` and return how that ended. Writes nothing but heartbeats."""
-        if self._trial.parent is not None and not self._trial.attempts:
+        if self._trial.parent is not None:
             checkpoints.take_over(self._folder.with_name(str(self._trial.parent)), self._folder)
         checkpoints.begin(self._folder)
         self._output.begin(self._folder)

@@ -101,3 +101,22 @@ def test_discard_removes_what_the_keras_callback_keeps_and_nothing_else(folder):
     checkpoints.discard(folder)
     assert [path.name for path in folder.iterdir()] == ["mine.checkpoint"]
     checkpoints.discard(folder / "nowhere")
+
+
+def test_work_of_another_trial_is_taken_over_once(tmp_path):
+    source, folder = tmp_path / "3", tmp_path / "9"
+    write(source / "model", "theirs")
+    checkpoints.take_over(source, folder)
+    assert (folder / "model").read_text() == "theirs"
+    write(folder / "model", "mine")
+    checkpoints.take_over(source, folder)
+    assert (folder / "model").read_text() == "mine"
+
+
+def test_work_that_was_copied_in_part_when_its_worker_died_is_copied_again(tmp_path):
+    source, folder = tmp_path / "3", tmp_path / "9"
+    write(source / "model", "theirs")
+    write(source / "state", "theirs")
+    write(folder / "model", "theirs")
+    checkpoints.take_over(source, folder)
+    assert (folder / "state").read_text() == "theirs"

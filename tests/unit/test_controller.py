@@ -126,6 +126,57 @@ def test_the_cutoffs_are_in_the_store_after_a_step(pruned_run):
     assert store.get("cutoffs")["cutoffs"] == {"0": {"1": 1.0}}
 
 
+def test_work_that_keras_has_saved_of_paused_trials_goes_when_the_run_has_met_its_budget(begin, tmp_path):
+    run, store, _ = begin({"trials": 4}, 4, pruner={"name": "asha", "grace": 1, "factor": 2})
+    run.step()
+    own, keras = (JobDir(tmp_path).trial(3) / name for name in ("state", "training-1.checkpoint"))
+    own.parent.mkdir(parents=True)
+    own.touch()
+    keras.touch()
+    for trial in [store.claim(OWNER) for _ in range(4)]:
+        assert run.step() is None
+        assert keras.exists()
+        store.heartbeat(trial, [Report(1, float(trial.tid))])
+        store.finish(trial, Result(float(trial.tid), pruned=trial.tid == 3))
+    assert run.step().reason == "trials"
+    assert (own.exists(), keras.exists()) == (True, False)
+
+
+def test_a_run_that_was_stopped_keeps_it(pruned_run, tmp_path):
+    run, store = pruned_run
+    keras = JobDir(tmp_path).trial(3) / "training-1.checkpoint"
+    keras.parent.mkdir(parents=True)
+    keras.touch()
+    run.stop("drain", "stopped", "stopped by the test")
+    for trial in run.ledger.running.copy().values():
+        store.finish(trial, Result(0.0))
+    assert run.step().reason == "stopped"
+    assert keras.exists()
+
+
+def test_keep_spares_what_a_promoted_trial_is_to_go_on_from(begin, tmp_path):
+    pruner = {"name": "asha", "grace": 1, "factor": 2}
+    run, store, _ = begin({"trials": 50}, 4, pruner=pruner, keep={"best": 1})
+    run.step()
+    saved = JobDir(tmp_path).trial(0) / "state"
+    saved.parent.mkdir(parents=True)
+    saved.touch()
+    first, *others = [store.claim(OWNER) for _ in range(4)]
+    for trial in (first, *others[:2]):
+        store.heartbeat(trial, [Report(1, float(trial.tid))])
+    store.finish(first, Result(0.0, pruned=True))
+    run.step()
+    (promoted,) = [trial for trial in store.changes()[1] if trial.parent == 0]
+    store.finish(others[0], Result(1.0))  # a whole trial: the pruned one is not the best any more
+    run.step()
+    assert saved.exists()
+    while (claimed := store.claim(OWNER)).tid != promoted.tid:
+        pass
+    store.finish(claimed, Result(0.5))
+    run.step()
+    assert not saved.exists()
+
+
 @pytest.mark.parametrize("has_saved", [True, False])
 def test_a_paused_trial_is_promoted_before_anything_new_if_it_has_saved_its_work(pruned_run, tmp_path, has_saved):
     run, store = pruned_run
@@ -138,6 +189,9 @@ def test_a_paused_trial_is_promoted_before_anything_new_if_it_has_saved_its_work
         run.step()
         if store.get("cutoffs")["cutoffs"]["0"]["1"] >= 3.0:
             break
+    for trial in run.ledger.running.copy().values():
+        store.finish(trial, Result(0.0))  # now there is room for another, whatever the queue is long
+    run.step()
     promoted = [trial for trial in store.changes()[1] if trial.parent is not None]
     assert [(trial.parent, trial.origin, trial.reports) for trial in promoted] == (
         [(3, "promoted", (Report(1, 3.0),))] if has_saved else []
