@@ -32,6 +32,8 @@ def of_rows(rows: Sequence[Row], params: Sequence[str]) -> pd.DataFrame:
         columns[key] = pandas.Series(pandas.to_datetime([getattr(row, key) for row in rows], utc=True), index=index)
     for name in params:
         columns[f"params.{name}"] = _column(pandas, index, [row.params.get(name) for row in rows])
+    columns["pruned"] = pandas.Series([row.pruned for row in rows], index=index, dtype="bool")
+    columns["parent"] = pandas.Series([row.parent for row in rows], index=index, dtype="Int64")
     columns["error"] = _column(pandas, index, [row.error for row in rows])
     return pandas.DataFrame(columns, index=index)
 

@@ -53,9 +53,7 @@ def _table(listed: Sequence[Row], params: Sequence[str]) -> str:
     cells = []
     has_interruptions = any(row.interruptions for row in listed)
     for row in listed:
-        status = "pruned" if row.pruned else row.status
-        state = row.state if status in (None, "ok") else f"{row.state} ({status})"
-        line = [str(row.tid), state, number(row.loss), *(number(row.params.get(name)) for name in params)]
+        line = [str(row.tid), row.word, number(row.loss), *(number(row.params.get(name)) for name in params)]
         line += [seconds(row.duration_s), str(row.attempts)]
         line += [row.interrupted] if has_interruptions else []
         cells.append([*line, row.cause or ""])

@@ -103,6 +103,8 @@ def _write_trial(
     else:
         client.update_run(run_id, "RUNNING" if trial.state is TrialState.RUNNING else "SCHEDULED")
     words = {"hpcho.cause": str(trial.cause) if trial.cause else "", "hpcho.error": trial.error or ""}
+    words |= {"hpcho.pruned": "true" if trial.is_pruned else ""}
+    words |= {"hpcho.parent": "" if trial.parent is None else str(trial.parent)}
     words |= {"hpcho.owner": str(trial.owner) if trial.owner else "", "hpcho.version": str(trial.version)}
     client.log_batch(run_id, tags=[RunTag(key, value[:LONGEST_TAG]) for key, value in words.items()])
 

@@ -26,7 +26,7 @@ __all__ = ["write"]
 
 FILE_NAME = "events.out.tfevents.hpcho"
 """TensorBoard takes any file with "tfevents" in its name."""
-LOSS, DURATION, REPORTED = "loss", "duration_s", "reported_loss"
+LOSS, DURATION, REPORTED, PRUNED, PARENT = "loss", "duration_s", "reported_loss", "pruned", "parent"
 MOST_OPTIONS = 40
 """A param with more different texts than these is no choice to filter by."""
 STATUSES = {
@@ -57,7 +57,8 @@ def write(name: str, space: Space, trials: Sequence[Trial], folder: Path) -> int
             _write_events(folder / f"trial-{trial.tid}", _trial_events(trial, params), trial.claimed_at or 0.0)
             count += 1
         created_s = min((trial.created_at for trial in trials), default=0.0)
-        _write_events(folder, [(created_s, 0, [_experiment(name, values, created_s)])], created_s)
+        metrics = [LOSS, DURATION, *([PRUNED] if any(trial.is_pruned for trial in trials) else [])]
+        _write_events(folder, [(created_s, 0, [_experiment(name, values, metrics, created_s)])], created_s)
     except OSError as error:
         raise UsageError(f"{folder} cannot be written: {error.strerror}; choose another with --out") from error
     return count
@@ -74,6 +75,8 @@ def _trial_events(trial: Trial, params: Mapping[str, Plain]) -> Iterable[tuple[f
     if ended_s is not None:
         last = max((report.step for report in trial.reports), default=0)
         values = [_scalar(LOSS, trial.loss)] if trial.loss is not None and math.isfinite(trial.loss) else []
+        values += [_scalar(PRUNED, 1.0)] if trial.is_pruned else []
+        values += [_scalar(PARENT, trial.parent)] if trial.parent is not None else []
         yield ended_s, last, [*values, _scalar(DURATION, trial.duration_s or 0.0)]
     yield ended_s or started_s, 0, [_end(trial, ended_s)]
 
@@ -105,7 +108,7 @@ def _end(trial: Trial, ended_s: float | None) -> Any:
     return _hparams("session_end_info", plugin_hparams_pb2.SessionEndInfo(status=status, end_time_secs=ended_s or 0.0))
 
 
-def _experiment(name: str, values: Mapping[str, Sequence[Plain]], created_s: float) -> Any:
+def _experiment(name: str, values: Mapping[str, Sequence[Plain]], metrics: Sequence[str], created_s: float) -> Any:
     """What the HParams tab has as columns: one for all trials, as each alone lacks the params inactive in it."""
     from tensorboardX.proto import api_pb2  # noqa: PLC0415 - as in write
 
@@ -115,7 +118,7 @@ def _experiment(name: str, values: Mapping[str, Sequence[Plain]], created_s: flo
             name=name,
             time_created_secs=created_s,
             hparam_infos=[_column(key, seen) for key, seen in values.items()],
-            metric_infos=[api_pb2.MetricInfo(name=api_pb2.MetricName(tag=tag)) for tag in (LOSS, DURATION)],
+            metric_infos=[api_pb2.MetricInfo(name=api_pb2.MetricName(tag=tag)) for tag in metrics],
         ),
     )
 

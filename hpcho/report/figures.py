@@ -92,12 +92,13 @@ def progress(summary: Summary) -> Figure:
     if not summary.usable:
         return empty(title, summary)
     failed = sum(step.loss is None for step in summary.steps)
+    pruned = "pale: trials that were pruned" if any(row.pruned for row in summary.rows) else ""
     steps = sample(summary.steps, POINTS, key=lambda step: math.inf if step.loss is None else step.loss)
     without = f"\N{MULTIPLICATION SIGN} {failed} trials ended without a loss" if failed else ""
     timed = [step.seconds for step in summary.steps if step.seconds is not None]
     untimed = len(summary.steps) - len(timed)
     timeless = f"left out over time: {untimed} without times" if untimed else ""
-    figure = blank(10, 3.9, title, note(summary, without, timeless, drawn=(len(steps), len(summary.steps))))
+    figure = blank(10, 3.9, title, note(summary, without, pruned, timeless, drawn=(len(steps), len(summary.steps))))
     trials = Axis("trials that have ended", "linear", 1, max(len(summary.steps), 2), integer=True)
     time, unit_s = duration_axis(timed, "time since the first trial began", log=False)
     order = {step.tid: i + 1 for i, step in enumerate(summary.steps)}
@@ -114,9 +115,12 @@ def _best_so_far(
 ) -> None:
     """``steps`` are drawn as dots; those that have no ``value`` are left out."""
     dress(ax, x, summary.loss)
+    given_up = {row.tid for row in summary.rows if row.pruned}
     spots = [(step, place(x, at)) for step in steps if (at := value(step)) is not None]
-    ok = [(at, place(summary.loss, step.loss)) for step, at in spots if step.loss is not None]
-    dots(ax, ok, s=16, color=MAIN, alpha=0.45)
+    for is_pruned, alpha in ((True, 0.15), (False, 0.45)):
+        shown = [(step.loss, at) for step, at in spots if (step.tid in given_up) is is_pruned]
+        ok = [(at, place(summary.loss, loss)) for loss, at in shown if loss is not None]
+        dots(ax, ok, s=16, color=MAIN, alpha=alpha)
     failed = [at for step, at in spots if step.loss is None]
     ax.scatter(failed, [1.07] * len(failed), marker="x", s=14, color=FAILED, linewidth=0.9, clip_on=False)
     line: list[tuple[float, float]] = []
@@ -125,12 +129,13 @@ def _best_so_far(
         if (at := value(step)) is None:
             continue
         last = place(x, at)
-        if step.loss is not None and step.loss < least:
+        if step.loss is not None and step.tid not in given_up and step.loss < least:
             least = step.loss
             line.append((last, inside(place(summary.loss, least))))
-    if not line:
+    if not spots:
         ax.text(0.5, 0.5, "no trial has times", transform=ax.transAxes, ha="center", va="center", color=MUTED)
-        return
+    if not line:
+        return  # all have been pruned so far
     line.append((last, line[-1][1]))
     ax.step(*zip(*line, strict=True), where="post", color=BEST, linewidth=2)
     star(ax, *line[-2])

@@ -58,6 +58,8 @@ def island(summary: Summary, trials: Sequence[Trial], folders: Folders | None, p
         "pair": pair or summary.pair,
         "pareto": [places[tid] for tid in summary.pareto],
         "trials": _trials(summary.rows),
+        "pruned": [places[row.tid] for row in summary.rows if row.pruned],
+        "parents": {places[row.tid]: places[row.parent] for row in summary.rows if row.parent in places},
         "params": _params(summary),
         "steps": _steps(summary, places),
         "timeline": _timeline(summary, places),
@@ -112,7 +114,7 @@ def _trials(rows: Sequence[Row]) -> dict[str, Any]:
         which.append(errors(error) if error else None)
     return {
         "tid": [row.tid for row in rows],
-        "state": [row.state if row.status in (None, "ok") else f"{row.state} ({row.status})" for row in rows],
+        "state": [row.word for row in rows],
         "loss": [row.loss for row in rows],
         "seconds": [_short(row.duration_s) for row in rows],
         "attempts": [row.attempts for row in rows],

@@ -101,6 +101,7 @@ def _cards(summary: Summary) -> str:
     cards = [
         ("best loss", number(summary.best.loss) if summary.best and summary.best.loss is not None else "none yet"),
         ("successful trials", f"{summary.ok}{wanted}"),
+        ("pruned among them", str(sum(row.pruned for row in summary.rows) or "")),
         ("failed trials", str(summary.failed)),
         ("trials without loss", str(summary.rejected or "")),
         *((name, str(summary.states[state] or "")) for state, name in left.items()),

@@ -49,6 +49,13 @@ class Row:
         return self.pruned, math.inf if self.loss is None else self.loss, self.tid
 
     @property
+    def word(self) -> str:
+        """How the trial stands, for people: pruned, its state, or "done (fail)" for an odd status."""
+        if self.pruned:
+            return "pruned"
+        return self.state if self.status in (None, "ok") else f"{self.state} ({self.status})"
+
+    @property
     def interrupted(self) -> str:
         """The interruptions in a cell: ``preempted 2, node 1 (2 saved)``."""
         counts = Counter(str(attempt.cause) for attempt in self.interruptions)

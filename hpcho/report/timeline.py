@@ -21,7 +21,7 @@ UNKNOWN = "unknown worker"
 class Span:
     """An attempt. Times are seconds since the first trial began; ``end`` of a running one is the report's time.
 
-    ``outcome``: ok, rejected (the objective's status was not ok), running, or the cause that ended it.
+    ``outcome``: ok, pruned, rejected (the objective's status was not ok), running, or the cause that ended it.
     """
 
     tid: int
@@ -74,8 +74,8 @@ def _spans(trial: Trial, began_at: float, now: float) -> list[Span]:
         if not attempt.is_timed:
             continue
         outcome = str(attempt.cause) if attempt.cause else "ok"
-        if outcome == "ok" and i == len(trial.attempts) - 1 and trial.result and trial.result.status != "ok":
-            outcome = "rejected"
+        if outcome == "ok" and i == len(trial.attempts) - 1 and trial.result:
+            outcome = "pruned" if trial.is_pruned else "ok" if trial.result.status == "ok" else "rejected"
         start = attempt.started_at - began_at
         # A clock set back in the middle of an attempt makes no negative times.
         end = max(attempt.ended_at - began_at, start)

@@ -403,3 +403,15 @@ def test_a_hundred_parameters_are_no_hindrance(tmp_path, opened):
     report.look_through()
     assert report.view.get_by_text("24 of 100 parameters").is_visible()
     report.check_quiet()
+
+
+def test_pruned_and_promoted_trials_lead_to_each_other(tmp_path, opened):
+    report = opened(written(tmp_path, made.ODD["promoted"]))
+    rows = report.view.locator("#trials tbody tr")
+    rows.filter(has_text="pruned").click()
+    dialog = report.view.locator("#trial")
+    dialog.get_by_role("button", name="Trial 2").click()
+    assert dialog.locator("h2").inner_text() == "Trial 2"
+    dialog.get_by_role("button", name="Trial 0").click()
+    assert dialog.locator("h2").inner_text() == "Trial 0"
+    report.check_quiet()

@@ -63,6 +63,31 @@ def test_tensorboard_has_losses_and_reported_steps(told, hpcho, tensorboard):
     assert "loss" not in scalars(folder / "trial-3")
 
 
+@pytest.fixture
+def pruned(run):
+    """The lab's run, with a pruned trial and one that goes on from it; their tids."""
+    from hpcho.trial import Draft, Owner, Result
+
+    store = run.store()
+    parent = store.finish(store.claim(Owner.here()), Result(0.75, pruned=True))
+    store.add([Draft(parent.vals, "promoted", parent.tid, parent.reports)])
+    child = store.finish(store.claim(Owner.here()), Result(0.625))
+    store.close()
+    return parent.tid, child.tid
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_tensorboard_tells_pruned_and_promoted_trials(run, pruned, hpcho, tensorboard):
+    parent, child = pruned
+    hpcho("export", run.yaml, "--to", "tensorboard")
+    folder = run.jobdir.path / "tensorboard"
+    assert scalars(folder / f"trial-{parent}")["pruned"] == [(0, 1.0)]
+    assert scalars(folder / f"trial-{child}")["parent"] == [(0, parent)]
+    assert {"pruned", "parent"}.isdisjoint(scalars(folder / "trial-0"))
+    metrics = [info.name.tag for info in plugin(folder, "experiment").metric_infos]
+    assert metrics == ["loss", "duration_s", "pruned"]
+
+
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_tensorboard_has_params_by_type_and_every_params_column(told, hpcho, tensorboard, tmp_path):
     from tensorboard.plugins.hparams import api_pb2
@@ -95,6 +120,15 @@ def runs_of(uri):
     client = MlflowClient(tracking_uri=uri)
     experiment = client.get_experiment_by_name("lab").experiment_id
     return client, {int(run.data.tags["hpcho.tid"]): run for run in client.search_runs([experiment])}
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_mlflow_tells_pruned_and_promoted_trials(run, pruned, hpcho, mlflow):
+    parent, child = pruned
+    hpcho("export", run.yaml, "--to", "mlflow", env={"MLFLOW_TRACKING_URI": ""})
+    _, runs = runs_of(f"sqlite:///{run.jobdir.path}/mlflow.db")
+    assert (runs[parent].data.tags["hpcho.pruned"], runs[child].data.tags["hpcho.parent"]) == ("true", str(parent))
 
 
 @pytest.mark.slow

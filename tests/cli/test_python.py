@@ -164,6 +164,18 @@ def test_whole_numbers_of_any_size_are_kept(bench):
     assert frame["params.seed"].tolist() == [2**64, None]
 
 
+def test_a_frame_tells_pruned_trials_and_parents(run):
+    from hpcho.trial import Draft, Owner, Result
+
+    store = run.store()
+    parent = store.finish(store.claim(Owner.here()), Result(0.75, pruned=True))
+    store.add([Draft(parent.vals, "promoted", parent.tid)])
+    store.close()
+    frame = package.load(run.yaml).trials()
+    assert frame["pruned"].sum() == frame.loc[parent.tid, "pruned"] == 1
+    assert frame["parent"].dropna().tolist() == [parent.tid]
+
+
 def test_a_frame_of_no_trials_has_the_columns(bench):
     pytest.importorskip("pandas", reason="needs pandas")
     bench.make_job_dir()

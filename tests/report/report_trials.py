@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from hpcho import space
 from hpcho.experiment.schema import Budget, Experiment, ObjectiveSpec
-from hpcho.trial import Attempt, Cause, Failure, Owner, Result, Trial, TrialState
+from hpcho.trial import Attempt, Cause, Failure, Owner, Report, Result, Trial, TrialState
 
 OWNER = Owner("node01", 4242, 7)
 DECLARED = {
@@ -37,6 +37,16 @@ def done(tid, loss, params=None, *, start=0.0, took=1.0, status="ok", of=SPACE, 
     attempt = Attempt(OWNER, 1000.0 + start, 1000.0 + start + took)
     result = Result(loss, status, data)
     return trial(tid, TrialState.DONE, params, of, owner=OWNER, attempts=(attempt,), result=result)
+
+
+def pruned(tid, loss, **more):
+    return replace(done(tid, loss, **more), reports=(Report(1, loss),), result=Result(loss, pruned=True))
+
+
+def promoted(tid, parent, loss, **more):
+    return replace(
+        done(tid, loss, **more), reports=(Report(1, loss), Report(2, loss)), origin="promoted", parent=parent
+    )
 
 
 def failed(tid, failure=None, params=None, *, start=0.0, took=1.0, of=SPACE, times=1):
@@ -86,6 +96,8 @@ ODD = {
     "failed only": [failed(0), failed(1, Failure(Cause.TIMEOUT, "no result after 1 min"))],
     "half-way": [*sampled(30), running(30), new(31)],
     "rejected": [done(0, None, status="fail"), done(1, 0.3)],
+    "pruned only": [pruned(0, 0.5), pruned(1, 0.3)],
+    "promoted": [pruned(0, 0.5), done(1, 0.7), promoted(2, 0, 0.4), promoted(3, 77, 0.4)],
     "all alike": [done(tid, 0.25, start=tid) for tid in range(12)],
     "nearly alike": [done(tid, 1.0 + tid * 1e-15, start=tid) for tid in range(12)],
     "huge": [done(tid, loss, start=tid, took=10.0**tid) for tid, loss in enumerate(HUGE)],

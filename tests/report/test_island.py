@@ -87,3 +87,11 @@ def test_causes_tell_what_they_cost():
     data = island([made.trial(0, TrialState.NEW, attempts=(attempt,))])
     assert data["causes"] == [["preempted", 9.0, 1, 0, True]]
     assert data["timeline"]["outcome"] == ["preempted"]
+
+
+def test_pruned_trials_are_marked_and_promoted_ones_lead_to_them():
+    data = island([made.pruned(3, 0.5), made.done(4, 0.7), made.promoted(8, 3, 0.4)])
+    assert data["trials"]["state"] == ["pruned", "done", "done"]
+    assert data["timeline"]["outcome"] == ["pruned", "ok", "ok"]
+    assert (data["pruned"], data["parents"]) == ([0], {"2": 0})
+    assert data["best"] == 2

@@ -176,3 +176,9 @@ def test_any_trials_have_a_summary(trials):
     summary = summary_of(trials, elapsed_s=0.0)
     assert sum(summary.states.values()) == len(trials)
     assert summary.trials_per_hour is None
+
+
+def test_a_pruned_trial_is_no_part_of_the_best_so_far():
+    summary = summary_of([made.pruned(0, 0.1, start=0), made.done(1, 0.7, start=1), made.done(2, 0.5, start=2)])
+    assert [step.best for step in summary.steps] == [None, 0.7, 0.5]
+    assert summary.best.tid == 2

@@ -6,6 +6,7 @@ const count = trials.tid.length;
 const usable = [];
 for (let i = 0; i < count; i++) if (trials.loss[i] !== null) usable.push(i);
 Object.freeze(usable);
+const pruned = new Set(data.pruned);
 const byLoss = Object.freeze([...usable].sort((a, b) => trials.loss[a] - trials.loss[b] || a - b));
 const columns = new Map(params.map((column) => [column.name, column]));
 

@@ -27,7 +27,7 @@ function durations() {
 }
 
 function curves() {
-  const figure = view("runs", "Learning curves", "Losses that trials have reported on their way, coloured by where they ended; the best trial in orange.");
+  const figure = view("runs", "Learning curves", "Losses that trials have reported on their way, coloured by where they ended; the best trial in orange." + (pruned.size ? " Dotted: pruned." : ""));
   const told = data.curves.filter((curve) => curve.points.length);
   if (!told.length) return nothing(figure, "No trial has reported a loss on its way.");
   if (told.length >= 400) figure.noteLine.append(" A sample of the trials.");
@@ -39,7 +39,7 @@ function curves() {
     const y = axisBase("");
     const lines = told.map(({ trial: i, points }) => {
       const isBest = i === data.best;
-      const style = isBest ? { color: "#e69f00", width: 3, opacity: 1 } : { color: trials.loss[i] === null ? theme.muted : colour(lossAt(i)), width: 1, opacity: 0.55 };
+      const style = isBest ? { color: "#e69f00", width: 3, opacity: 1 } : { color: trials.loss[i] === null ? theme.muted : colour(lossAt(i)), width: 1, opacity: 0.55, type: pruned.has(i) ? "dotted" : "solid" };
       return { type: "line", data: points.map((point) => ({ value: point, i })), showSymbol: points.length === 1 || undefined, symbol: points.length > 1 ? "none" : "circle", symbolSize: 5,
         lineStyle: style, itemStyle: { color: style.color }, z: isBest ? 6 : 2, triggerLineEvent: true, emphasis: { lineStyle: { width: 3, opacity: 1 } } };
     });

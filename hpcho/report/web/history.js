@@ -12,6 +12,7 @@ function history() {
   if (!steps.trial.some((i) => trials.loss[i] !== null)) return nothing(figure, "No trial has succeeded yet.");
   const notes = ["line: the best so far"];
   if (failed) notes.push(`× ${counted(failed, "trial")} ended without a loss`);
+  if (pruned.size) notes.push("○ pruned, and no part of the best so far");
   if (off) notes.push(`△ ${counted(off, "loss lies", "losses lie")} beyond the axis`);
   const untimed = steps.seconds.filter((s) => s === null).length;
   // Where no loss has a time there is nothing to show over it.
@@ -37,15 +38,15 @@ function history() {
       const loss = trials.loss[i];
       if (x(k) === null) return;
       if (loss === null) return crosses.push({ value: [x(k), top], i });
-      dots.push({ value: [x(k), clamped(loss)], i, symbol: beyond(i) ? "triangle" : "circle", symbolRotate: loss < data.loss.low ? 180 : 0 });
-      if (loss < best) {
+      dots.push({ value: [x(k), clamped(loss)], i, symbol: beyond(i) ? "triangle" : pruned.has(i) ? "emptyCircle" : "circle", symbolRotate: loss < data.loss.low ? 180 : 0 });
+      if (loss < best && !pruned.has(i)) {
         best = loss;
         of = i;
         line.push([x(k), clamped(loss)]);
       }
     });
     const last = line[line.length - 1];
-    line.push([x(steps.trial.length - 1), last[1]]);
+    if (last) line.push([x(steps.trial.length - 1), last[1]]);
     const xAxis = axisBase(names[over]);
     return base({
       grid: { left: 58, right: 14, top: 32, bottom: 42 }, toolbox: zoomTools(),
@@ -57,7 +58,7 @@ function history() {
         { type: "scatter", data: crosses, symbol: "path://M-5,-4 -4,-5 0,-1 4,-5 5,-4 1,0 5,4 4,5 0,1 -4,5 -5,4 -1,0Z", symbolSize: 7,
           itemStyle: { color: theme.bad } },
         { type: "line", step: "end", data: line, showSymbol: false, silent: true, lineStyle: { color: theme.best, width: 2 }, z: 8 },
-        star({ value: last, i: of }),
+        star(last ? { value: last, i: of } : null),
       ],
     });
   }, opens);

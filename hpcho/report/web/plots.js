@@ -3,7 +3,7 @@
 const all = [];
 const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 const VIRIDIS = ["#440154", "#482878", "#3e4a89", "#31688e", "#26838f", "#1f9d8a", "#6cce5a", "#b6de2b", "#d8e219"];
-const OUTCOMES = { ok: "#0072b2", rejected: "#7f8fa3", running: "#56b4e9", objective: "#d55e00", timeout: "#cc79a7", oom: "#9a4fc4", worker: "#a65628",
+const OUTCOMES = { ok: "#0072b2", pruned: "#8fb4d9", rejected: "#7f8fa3", running: "#56b4e9", objective: "#d55e00", timeout: "#cc79a7", oom: "#9a4fc4", worker: "#a65628",
   preempted: "#e69f00", node: "#c9b400", walltime: "#009e73", network: "#6b8e23", scancel: "#999999" };
 
 let theme = {};

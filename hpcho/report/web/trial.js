@@ -18,6 +18,9 @@ function trialParts(i) {
     ["attempts", String(trials.attempts[i])], ["last cause", trials.cause[i]], ["interrupted", trials.interrupted[i]], ["worker", trials.owner[i]],
     ["started", trials.started[i]], ["finished", trials.finished[i]]];
   parts.push(list(facts.filter(([, value]) => value)));
+  const other = (words, k) => el("p", {}, words, el("button", { type: "button", onclick: () => openTrial(Number(k)) }, `Trial ${trials.tid[k]}`));
+  if (data.parents[i] !== undefined) parts.push(other("Promoted: it goes on from ", data.parents[i]));
+  for (const [child, parent] of Object.entries(data.parents)) if (parent === i) parts.push(other("Promoted: it goes on as ", child));
   const found = params.map((column) => [column.name, valueOf(column, i)]);
   const button = el("button", { type: "button", class: "copy" }, "Copy params");
   button.addEventListener("click", () => copy(i === data.best ? document.querySelector("#best .copy").dataset.copy

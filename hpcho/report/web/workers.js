@@ -15,7 +15,7 @@ function workers() {
     from[w] = Math.min(from[w], line.start[k]);
     to[w] = Math.max(to[w], line.end[k]);
     busy[w] += line.end[k] - line.start[k];
-    if (!["ok", "rejected", "running"].includes(line.outcome[k]) && !line.saved[k]) lost += line.end[k] - line.start[k];
+    if (!["ok", "pruned", "rejected", "running"].includes(line.outcome[k]) && !line.saved[k]) lost += line.end[k] - line.start[k];
   });
   const worked = busy.reduce((sum, b) => sum + b, 0);
   // Clocks that were set back make attempts overlap.
