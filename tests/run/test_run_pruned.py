@@ -87,3 +87,43 @@ def test_bad_settings_are_refused_with_what_would_be_right(lab, pruner, said):
     done = lab.hpcho("check")
     assert done.returncode == 2
     assert said in done.stderr
+
+
+KILLED_CURVE = """
+import json, pathlib, time
+def objective(params, trial):
+    saved = trial.dir / "state.json"
+    first = json.loads(saved.read_text()) if saved.exists() else 1
+    for step in range(first, 3):
+        with open("../trained.txt", "a") as file:
+            file.write(f"{params['x']:g} {step}\\n")
+        while params["x"] == 8 and not pathlib.Path("../go").exists():
+            time.sleep(0.02)
+        trial.report(step, params["x"] + 1 / step)
+        if trial.should_prune():
+            saved.write_text(json.dumps(step + 1))
+            return None
+    return params["x"] + 0.5
+"""
+
+
+def test_a_run_whose_controller_was_killed_keeps_to_its_budget_and_promotes_what_was_paused(lab):
+    lab.write(KILLED_CURVE, SETTINGS)
+    trained = lab.job_dir / "trained.txt"
+    process = lab.start("run")
+    lab.until(lambda: trained.exists() and "8 1" in trained.read_text().splitlines())
+    process.kill()
+    process.communicate()
+    (lab.job_dir / "go").touch()
+    lab.until(lambda: not lab.processes())
+    before = lab.trials()
+    assert [row["parent"] for row in before] == [None] * len(before)
+    assert [row["pruned"] for row in before if row["params"]["x"] == 3] == [True]
+    lab.run()
+    rows = lab.trials()
+    assert [row["state"] for row in rows] == ["done"] * 13
+    first, again = (row for row in rows if row["params"]["x"] == 3)
+    assert (again["pruned"], again["loss"], again["parent"]) == (False, 3.5, first["tid"])
+    assert sum(row["parent"] is not None for row in rows) == 1
+    steps = trained.read_text().splitlines()
+    assert len(steps) == len(set(steps))  # nothing was trained twice
