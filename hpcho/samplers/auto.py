@@ -90,7 +90,7 @@ class AutoSampler:
 
     def __init__(self, space: Space, knowledge: Sequence[Knowledge] = ()) -> None:
         self._space, self._knowledge = space, knowledge
-        self._fitted: tuple[bytes, Scales] | None = None
+        self._fitted: tuple[np.ndarray, Scales] | None = None
         self._has_warned = False
 
     def suggest(self, trials: Sequence[Trial], n: int, seed: int) -> list[Vals]:
@@ -125,9 +125,12 @@ class AutoSampler:
     def _next(self, tid: int, seed: int, pending: np.ndarray) -> np.ndarray:
         rng = np.random.default_rng(seed_for(seed, tid))
         free = self._free(pending)
-        if not self._at.size or not self._can_model() or rng.spawn(1)[0].random() < self._noise_share():
+        if not self._at.size or not self._can_model():
             return self._start(tid, seed, rng, free, pending)
-        belief, best = self._model(pending)
+        scales = self._scales()
+        if rng.spawn(1)[0].random() < _noise_share(scales):
+            return self._start(tid, seed, rng, free, pending)
+        belief, best = self._model(scales, pending)
         score = self._score(rng, belief, best, pending)
         if free is not None:
             return np.asarray(free[np.argmax(score(free))])
@@ -145,11 +148,6 @@ class AutoSampler:
         return len(losses) + bad + others >= enough and bool(
             others or (len(losses) and (bad or losses.min() < losses.max()))
         )
-
-    def _noise_share(self) -> float:
-        """How much of the losses' variance is noise: as far as they say nothing, points are drawn as at the start."""
-        noise = math.exp(self._scales().noise)
-        return noise / (1 + noise)
 
     def _free(self, pending: np.ndarray) -> np.ndarray | None:
         """The points that nobody has tried, where all can be listed.
@@ -205,7 +203,7 @@ class AutoSampler:
         pool = at.settled(at.drawn(rng.random((ANYWHERE, at.size)))) if free is None else rng.permutation(free)
         return self._first_untried(rng, pool, pending)
 
-    def _model(self, pending: np.ndarray) -> tuple[Belief, np.ndarray]:
+    def _model(self, scales: Scales, pending: np.ndarray) -> tuple[Belief, np.ndarray]:
         """What is known, and the rows with the smallest losses, best first."""
         memory, at = self._memory, self._at
         chosen = _best_and_latest(np.flatnonzero(memory.kinds == Kind.LOSS), memory.losses, MODELLED)
@@ -214,7 +212,7 @@ class AutoSampler:
         losses = np.append(losses, np.full(len(bad), losses.max(initial=0.0) + 0.5))
         features = at.features(memory.rows[np.append(chosen, bad)])
         waiting = at.features(pending[-PENDING:])
-        scales, best = self._scales(), memory.rows[chosen]
+        best = memory.rows[chosen]
         if not self._elsewhere.count:
             return Posterior(scales, at.column_of, features, losses, waiting), best
         rest, expected = self._without_expected(features, losses, len(chosen))
@@ -251,11 +249,10 @@ class AutoSampler:
         while following <= len(done):
             count, following = following, max(following + 1, int(following * REFIT))
         first = done[np.argsort(memory.ends[done], kind="stable")][:count]
-        chosen = _best_and_latest(first, memory.losses, FITTED)
-        rows, losses = memory.rows[chosen], memory.losses[chosen]
-        key = rows.tobytes() + losses.tobytes()
-        if self._fitted is None or self._fitted[0] != key:
-            features, losses = at.features(rows), standardised(losses)
+        key = np.array([memory.tids[first], memory.losses[first]])
+        if self._fitted is None or not np.array_equal(self._fitted[0], key):
+            chosen = _best_and_latest(first, memory.losses, FITTED)
+            features, losses = at.features(memory.rows[chosen]), standardised(memory.losses[chosen])
             if self._elsewhere.count:
                 losses = self._without_expected(features, losses, len(losses))[0]
             self._fitted = key, fit(features, losses, at.column_of)
@@ -296,6 +293,12 @@ class AutoSampler:
             more = at.settled(around(rng, at, top, NEARER, scale / 5, scale))
             pool, scores = np.concatenate([pool, more]), np.append(scores, score(more))
         return self._first_untried(rng, pool[np.argsort(-scores)], pending)
+
+
+def _noise_share(scales: Scales) -> float:
+    """How much of the losses' variance is noise: as far as they say nothing, points are drawn as at the start."""
+    noise = math.exp(scales.noise)
+    return noise / (1 + noise)
 
 
 def _keys(rows: np.ndarray) -> np.ndarray:

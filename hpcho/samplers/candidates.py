@@ -16,6 +16,8 @@ __all__ = ["around", "halton"]
 PRIMES = tuple(islice((n for n in count(2) if all(n % k for k in range(2, math.isqrt(n) + 1))), 30))
 DIGITS = 20
 """Of a Halton coordinate, in bits: enough for a million points."""
+SHARES = np.array([0.0, 0.3, 1.0])
+"""Of the parameters that move: a few, some, or all."""
 FEW = 1.5
 """So many parameters move at least, on the average."""
 GRAINS = 0.8
@@ -50,11 +52,11 @@ def around(
     """
     base = centres[rng.integers(len(centres), size=amount)]
     prior = at.drawn(rng.random(base.shape))
-    share = np.maximum(rng.choice([0.0, 0.3, 1.0], size=(amount, 1)), FEW / at.size)
+    share = np.maximum(SHARES[rng.integers(len(SHARES), size=(amount, 1))], FEW / at.size)
     moves = rng.random(base.shape) < share
     deviation = np.exp(rng.uniform(math.log(least), math.log(most), (amount, 1)))
     number = np.abs(base + np.maximum(deviation, GRAINS * at.grains) * rng.normal(size=base.shape))
-    number = np.clip(np.where(number > 1, 2 - number, number), 0.0, 1.0)
+    number = np.minimum(np.maximum(np.where(number > 1, 2 - number, number), 0.0), 1.0)
     option = np.where(rng.integers(2, size=base.shape), prior, base)
     moved = np.where(moves, np.where(at.numbers, number, option), base)
     return np.where(np.isnan(base), prior, moved)

@@ -63,15 +63,15 @@ class Axis:
     def stored(self, unit: np.ndarray) -> np.ndarray:
         """What is stored at coordinates from 0 to 1."""
         if self.normal:
-            found = self.low + self.high * ndtri(np.clip(unit, EDGE, 1 - EDGE))
+            found = self.low + self.high * ndtri(np.minimum(np.maximum(unit, EDGE), 1 - EDGE))
         else:
             found = self.low + (self.high - self.low) * unit
         found = np.exp(np.minimum(found, LARGEST)) if self.log else found
         if self.step is None:
             return np.asarray(found)
-        found = np.round(found / self.step) * self.step
+        found = np.rint(found / self.step) * self.step
         if self.whole:  # the very edges round to even numbers, which may lie outside
-            found = np.clip(found, math.ceil(self.low), math.floor(self.high))
+            found = np.minimum(np.maximum(found, math.ceil(self.low)), math.floor(self.high))
         return np.asarray(found)
 
     def unit(self, stored: np.ndarray) -> np.ndarray:
@@ -79,7 +79,8 @@ class Axis:
         number = np.log(np.maximum(stored, (self.step or 0) / 4 or 1e-300)) if self.log else stored
         if self.normal:
             return np.asarray(ndtr((number - self.low) / self.high))
-        return np.clip((number - self.low) / ((self.high - self.low) or 1.0), 0.0, 1.0)
+        # np.clip takes as long as all the rest
+        return np.minimum(np.maximum((number - self.low) / ((self.high - self.low) or 1.0), 0.0), 1.0)
 
 
 class Coordinates:
@@ -95,6 +96,7 @@ class Coordinates:
         place = {leaf.label: column for column, leaf in enumerate(leaves)}
         self.axes = [Axis.of(leaf.node) if isinstance(leaf.node, Distribution) else None for leaf in leaves]
         self.weights = [_weights(leaf.node) if isinstance(leaf.node, Choice) else None for leaf in leaves]
+        self._steps = [None if weights is None else np.cumsum(weights)[:-1] for weights in self.weights]
         self.parents = [leaf.parent and (place[leaf.parent[0]], leaf.parent[1]) for leaf in leaves]
         self.numbers = np.array([axis is not None for axis in self.axes], dtype=bool)
         self.grains = np.array([axis.grain if axis else 0.0 for axis in self.axes])
@@ -129,9 +131,9 @@ class Coordinates:
     def drawn(self, uniform: np.ndarray) -> np.ndarray:
         """Points of the prior from numbers that are uniform in [0, 1); not settled."""
         rows = uniform.copy()
-        for column, weights in enumerate(self.weights):
-            if weights is not None:
-                rows[:, column] = np.searchsorted(np.cumsum(weights)[:-1], uniform[:, column], side="right")
+        for column, steps in enumerate(self._steps):
+            if steps is not None:
+                rows[:, column] = np.searchsorted(steps, uniform[:, column], side="right")
         return rows
 
     def settled(self, rows: np.ndarray) -> np.ndarray:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from enum import IntEnum
-from operator import is_not
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,7 +15,7 @@ if TYPE_CHECKING:
 
     from hpcho.samplers.coordinates import Coordinates
 
-__all__ = ["Kind", "Memory"]
+__all__ = ["Kind", "Memory", "medians"]
 
 
 class Kind(IntEnum):
@@ -41,12 +40,14 @@ class Kind(IntEnum):
 
 ALIKE = 100
 """What a pruned trial might have come to is estimated by so many whole trials, the latest."""
+PIECE = 500
+"""So many trials are compared at once with those that were seen before."""
 ENOUGH = 3
 """So many tell what is good and what is not."""
 
 
 class Memory:
-    """The trials that were seen last, by position: ``rows`` (see Coordinates), ``kinds``, ``losses``, ``ends``.
+    """The trials seen last, by position: ``rows`` (see Coordinates), ``kinds``, ``losses``, ``ends``, ``tids``.
 
     ``is_whole`` tells which have a loss and were not pruned.
 
@@ -65,8 +66,8 @@ class Memory:
         self._arrays = (np.empty((0, coordinates.size)), *[np.empty(0)] * 6)
         self._promoted: set[int] = set()
         """The tids of those that others have gone on from."""
-        self._curves: dict[int, tuple[Trial, np.ndarray, np.ndarray]] = {}
-        """By tid: steps in order, and the losses there."""
+        self._known: tuple[bytes, dict[int, tuple[Trial, np.ndarray | None]]] = (b"", {})
+        """The steps of pruned trials, and by tid what whole trials have gained from each of them on."""
 
     def update(self, trials: Sequence[Trial]) -> None:
         """See these trials, and only these."""
@@ -74,9 +75,9 @@ class Memory:
         if count > len(self._arrays[1]):
             self._arrays = tuple(np.resize(each, (2 * count, *each.shape[1:])) for each in self._arrays)
         known = min(len(self._seen), count)
-        changed = np.flatnonzero(np.fromiter(map(is_not, self._seen[:known], trials), bool, known))
+        changed = _changed(self._seen, trials, known)
         rows, kinds, losses, ends, tids, told, steps = self._arrays
-        for at in (*changed.tolist(), *range(known, count)):
+        for at in (*changed, *range(known, count)):
             trial = trials[at]
             kinds[at] = Kind.of(trial)
             rows[at] = np.inf if kinds[at] == Kind.NOTHING else self._coordinates.row(trial.vals)
@@ -86,10 +87,12 @@ class Memory:
             steps[at] = _last_step(trial) if trial.is_pruned else np.nan
             if trial.parent is not None and trial.state is TrialState.DONE:
                 self._promoted.add(trial.parent)
-        if len(changed) or known < count or count < len(self._seen):
-            self._seen = list(trials)
+        if changed or known < count or count < len(self._seen):
+            self._seen[known:] = trials[known:]
+            for at in changed:
+                self._seen[at] = trials[at]
             self._settle_pruned(count)
-        self.rows, self.kinds, self.losses, self.ends = (each[:count] for each in self._arrays[:4])
+        self.rows, self.kinds, self.losses, self.ends, self.tids = (each[:count] for each in self._arrays[:5])
         self.is_whole = (self.kinds == Kind.LOSS) & np.isnan(steps[:count])
 
     def _settle_pruned(self, count: int) -> None:
@@ -113,26 +116,55 @@ class Memory:
 
         Where the objective returns something else than it reports, there is nothing to go by, and it is 0.
         """
+        key = steps.tobytes()
+        if self._known[0] != key:
+            self._known = key, {}
+        known = self._known[1]
         found: list[np.ndarray] = []
         for trial in whole:
-            if trial.reports and trial.reports[-1].loss == trial.loss and len(found) < ALIKE:
-                at, there = self._curve(trial)
-                place = np.searchsorted(at, steps)
-                loss = there[np.minimum(place, len(at) - 1)]
-                found.append(np.where((place < len(at)) & np.isfinite(loss), trial.loss - loss, np.nan))
-        if not found:
-            return np.zeros(len(steps))
-        gains = np.array(found)
-        gains[:, np.isnan(gains).all(axis=0)] = 0.0
-        return np.asarray(np.nanmedian(gains, axis=0))
+            if trial.tid not in known or known[trial.tid][0] is not trial:
+                known[trial.tid] = trial, _gained(trial, steps)
+            gained = known[trial.tid][1]
+            if gained is not None:
+                found.append(gained)
+            if len(found) == ALIKE:
+                break
+        return medians(np.array(found).reshape(len(found), len(steps)))
 
-    def _curve(self, trial: Trial) -> tuple[np.ndarray, np.ndarray]:
-        known = self._curves.get(trial.tid)
-        if known is None or known[0] is not trial:
-            losses = {report.step: report.loss for report in trial.reports}  # what was told last counts
-            at = np.array(sorted(losses), float)
-            known = self._curves[trial.tid] = trial, at, np.array([losses[int(step)] for step in at])
-        return known[1:]
+
+def _changed(seen: list[Trial], trials: Sequence[Trial], count: int) -> list[int]:
+    """The positions of trials that are not the same objects, of the first ``count``.
+
+    Lists are compared piece by piece: where all objects are the same, that is many times faster than one by one.
+    """
+    found: list[int] = []
+    for start in range(0, count, PIECE):
+        old, new = seen[start : min(start + PIECE, count)], trials[start : min(start + PIECE, count)]
+        if old != new:
+            found += [start + i for i, (one, other) in enumerate(zip(old, new, strict=True)) if one is not other]
+    return found
+
+
+def medians(rows: np.ndarray) -> np.ndarray:
+    """Of each column, NaN aside; 0 where there is nothing else. As ``np.nanmedian``, in a tenth of the time."""
+    ordered, there = np.sort(rows, axis=0), (~np.isnan(rows)).sum(axis=0)  # NaN comes last
+    if not len(rows):
+        return np.zeros(rows.shape[1])
+    columns = np.arange(rows.shape[1])
+    middle = (ordered[np.maximum(there - 1, 0) // 2, columns] + ordered[there // 2 * (there > 0), columns]) / 2
+    return np.where(there > 0, middle, 0.0)
+
+
+def _gained(trial: Trial, steps: np.ndarray) -> np.ndarray | None:
+    """How a whole trial's loss has changed from each step on; None where its reports do not lead to it."""
+    if not trial.reports or trial.reports[-1].loss != trial.loss:
+        return None
+    losses = {report.step: report.loss for report in trial.reports}  # what was told last counts
+    at = np.array(sorted(losses), float)
+    there = np.array([losses[int(step)] for step in at])
+    place = np.searchsorted(at, steps)
+    loss = there[np.minimum(place, len(at) - 1)]
+    return np.where((place < len(at)) & np.isfinite(loss), trial.loss - loss, np.nan)
 
 
 def _last_step(trial: Trial) -> float:

@@ -6,7 +6,8 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.linalg import cho_solve, cholesky, solve_triangular
+from scipy.linalg import cho_solve, cholesky
+from scipy.linalg.lapack import dtrtri
 from scipy.optimize import minimize
 from scipy.special import erfcx, ndtr
 
@@ -94,21 +95,23 @@ class Posterior:
         self._factors = np.exp(-scales.lengths)[column_of]
         self._noise = math.exp(scales.noise) + JITTER
         self._points = features * self._factors
-        self._weights, self._lower = self._solve(losses)
+        self._weights, lower = self._solve(losses)
         self.variance = max((float(losses @ self._weights) + doubt) / (len(losses) + doubt), 1e-6)
         if len(pending):
             more = pending * self._factors
             expected = _kernel(more, self._points) @ self._weights
             self._points = np.concatenate([self._points, more])
-            self._weights, self._lower = self._solve(np.append(losses, expected))
+            self._weights, lower = self._solve(np.append(losses, expected))
+        # points are asked about several times, and a product is many times faster than a solution
+        self._inverse = dtrtri(lower, lower=1)[0] if len(lower) else lower
 
     def __call__(self, features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Mean and standard deviation of the loss, noise aside, at points."""
         if not len(self._points):
             return np.zeros(len(features)), np.full(len(features), math.sqrt(self.variance))
         across = _kernel(self._points, features * self._factors)
-        half = solve_triangular(self._lower, across, lower=True, check_finite=False)
-        left = np.maximum(1.0 - (half * half).sum(axis=0), 1e-9)
+        half = self._inverse @ across
+        left = np.maximum(1.0 - np.einsum("ij,ij->j", half, half), 1e-9)
         return self._weights @ across, np.sqrt(self.variance * left)
 
     def _solve(self, losses: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -128,7 +131,7 @@ def standardised(losses: np.ndarray) -> np.ndarray:
     if not len(losses):
         return losses
     losses = losses / max(float(np.abs(losses).max()), 1e-300)
-    tenth, middle = np.quantile(losses, (0.1, 0.5))
+    tenth, middle = _quantiles(losses, (0.1, 0.5))
     better = middle - losses[losses < middle]
     # Where most losses are the same, the few better ones are all that tells.
     unit = float(middle - tenth) if middle > tenth or not len(better) else float(np.median(better))
@@ -136,6 +139,17 @@ def standardised(losses: np.ndarray) -> np.ndarray:
     scaled = np.where(scaled > 0, np.minimum(np.log1p(np.maximum(scaled, 0.0)), WORST), scaled)
     scaled = np.where(scaled < FAR, FAR * (1 + np.log(np.minimum(scaled, FAR) / FAR)), scaled)
     return np.asarray((scaled - scaled.mean()) / max(float(scaled.std()), 1e-9))
+
+
+def _quantiles(values: np.ndarray, shares: tuple[float, ...]) -> list[float]:
+    """As ``np.quantile`` has them, in a tenth of the time."""
+    ordered = np.sort(values)
+    places = [share * (len(values) - 1) for share in shares]
+    least = [int(place) for place in places]
+    return [
+        float(ordered[at] + (place - at) * (ordered[min(at + 1, len(values) - 1)] - ordered[at]))
+        for at, place in zip(least, places, strict=True)
+    ]
 
 
 def log_improvement(least: float, mean: np.ndarray, deviation: np.ndarray) -> np.ndarray:
@@ -156,7 +170,7 @@ def _kernel(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     root = np.sqrt(np.maximum(squares, 0.0, out=squares), out=squares)
     root *= ROOT5
     found = root * root
-    found /= 3
+    found *= 1 / 3
     found += root
     found += 1
     found *= np.exp(np.negative(root, out=root), out=root)

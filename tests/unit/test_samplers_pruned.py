@@ -5,7 +5,7 @@ import pytest
 
 from hpcho import space
 from hpcho.samplers.coordinates import Coordinates
-from hpcho.samplers.memory import Kind, Memory
+from hpcho.samplers.memory import Kind, Memory, medians
 from hpcho.trial import Report, Result, Trial, TrialState
 
 
@@ -68,3 +68,10 @@ def test_one_that_was_promoted_counts_until_its_successor_is_done(memory):
     memory.update([*WHOLE, pruned, made(4, [5.5, 4.5, 1.25], x=0.25, parent=3)])
     assert memory.kinds[3:].tolist() == [Kind.NOTHING, Kind.LOSS]
     assert np.isinf(memory.rows[3]).all()
+
+
+def test_medians_leave_nan_aside():
+    nan = np.nan
+    rows = np.array([[1.0, nan, 3.0, nan], [2.0, 5.0, nan, nan], [4.0, 7.0, nan, nan]])
+    assert medians(rows).tolist() == [2.0, 6.0, 3.0, 0.0]
+    assert medians(rows[:0]).tolist() == [0.0] * 4
