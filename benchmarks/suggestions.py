@@ -28,7 +28,9 @@ DECLARED = {
     "activation": {"choice": ["relu", "tanh", "gelu"]},
     "noise": {"float": [0, 0.5]},
 }
-SAMPLERS = ("auto", "random", "tpe", "anneal", "atpe")
+SAMPLERS = ("auto", "auto, pruned", "auto, warm", "random", "tpe", "anneal", "atpe")
+"""Of auto also: with six in ten trials pruned, and with 100 trials of another experiment."""
+STEPS = 27
 SIZES = (10, 100, 1000, 10_000)
 MOST = {"atpe": 1000}
 """History that a sampler is measured with at most: beyond, it takes seconds for each suggestion."""
@@ -41,7 +43,7 @@ def main() -> None:
     options = parser.parse_args()
     contenders: list[tuple[str, str, Callable[[str, int], Iterator[None]]]] = [
         *[(name, "hpcho", hpcho) for name in SAMPLERS],
-        *[(name, "hyperopt", hyperopt) for name in SAMPLERS[1:]],
+        *[(name, "hyperopt", hyperopt) for name in SAMPLERS[3:]],
         *[(name, "Optuna", optuna) for name in ("random", "tpe")],
     ]
     contenders.sort(key=lambda contender: SAMPLERS.index(contender[0]))
@@ -76,25 +78,32 @@ def loss_of(params: dict[str, Any]) -> float:
     return params["dropout"] + abs(params["units"] - 100) / 100 + params["depth"] / 10
 
 
-def finished_trials(n: int) -> list[Any]:
-    """Random points with their losses."""
+def finished_trials(n: int, pruned: float = 0.0) -> list[Any]:
+    """Random points with their losses. Where a share was ``pruned``, that is at one of three steps of 27."""
     from hpcho import space as spaces
-    from hpcho.trial import Result, Trial, TrialState
+    from hpcho.trial import Report, Result, Trial, TrialState
 
-    space, rng = spaces.build(DECLARED), random.Random(1)
+    space, rng, chance = spaces.build(DECLARED), random.Random(1), random.Random(2)
     points = [space.sample(rng) for _ in range(n)]
-    return [
-        Trial(
-            tid=tid,
-            state=TrialState.DONE,
-            version=1,
-            vals=vals,
-            result=Result(loss_of(space.decode(vals))),
-            claimed_at=float(tid),
-            finished_at=tid + 1.0,
+    trials = []
+    for tid, vals in enumerate(points):
+        loss = loss_of(space.decode(vals))
+        is_pruned = chance.random() < pruned
+        last = chance.choice([4, 8, 16]) if is_pruned else STEPS
+        curve = [Report(step, loss + 1 / step - 1 / STEPS) for step in range(1, last + 1)] if pruned else []
+        trials.append(
+            Trial(
+                tid=tid,
+                state=TrialState.DONE,
+                version=1,
+                vals=vals,
+                reports=tuple(curve),
+                result=Result(curve[-1].loss if curve else loss, pruned=is_pruned),
+                claimed_at=float(tid),
+                finished_at=tid + 1.0,
+            )
         )
-        for tid, vals in enumerate(points)
-    ]
+    return trials
 
 
 def hpcho(name: str, n: int) -> Iterator[None]:
@@ -102,8 +111,12 @@ def hpcho(name: str, n: int) -> Iterator[None]:
     from hpcho import space as spaces
     from hpcho.experiment.schema import SamplerSpec
 
-    sampler = samplers.build(SamplerSpec(name=name), spaces.build(DECLARED))
-    trials = finished_trials(n + 100)
+    kind, _, variant = name.partition(", ")
+    space, rng = spaces.build(DECLARED), random.Random(3)
+    others = tuple((vals, loss_of(space.decode(vals))) for vals in (space.sample(rng) for _ in range(100)))
+    knowledge = (samplers.Knowledge("other", 100, others),) if variant == "warm" else ()
+    sampler = samplers.build(SamplerSpec.model_validate({"name": kind}), space, knowledge)
+    trials = finished_trials(n + 100, 0.6 if variant == "pruned" else 0.0)
     for count in range(n, n + 100):
         sampler.suggest(trials[:count], 1, 1)
         yield
