@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from hpcho.jobdir import write_atomically
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 __all__ = ["begin", "discard", "has_work", "of_training", "saved", "take_over"]
 
@@ -31,6 +31,9 @@ TAKEN = ".taken"
 OWN = ("stdout.log", "stderr.log", "attachments", "late-*", "result", "result-*", "result*.json")
 """hpcho's files at the top of a trial's folder; drafts have names with a dot first, wherever they lie."""
 TRAINING = "training-{}.checkpoint"
+
+PIECE = 1 << 24
+"""So many bytes are copied at once."""
 
 Seen = dict[str, list[int]]
 """Files by their path in the folder: time of the last change (ns), size in bytes, inode."""
@@ -70,22 +73,23 @@ def has_work(folder: Path) -> bool:
     return any(True for _ in _files(folder))
 
 
-def take_over(source: Path, folder: Path) -> None:
-    """A new trial goes on from another's saved work: copy it into its ``folder``, all or nothing. Raises nothing.
+def take_over(source: Path, folder: Path, meanwhile: Callable[[], None]) -> None:
+    """A new trial goes on from another's saved work: copy it into its ``folder``, all or nothing.
 
-    Only once: a second attempt has the first one's work, unless its worker died before all was copied.
+    Only once: a second attempt has the first one's work, unless its worker died before all was copied. Large models
+    take long: ``meanwhile`` is called after every PIECE. Raises what that raises, and nothing else.
     """
     mark = folder / TAKEN
     if mark.exists():
         return
     copies: list[Path] = []
     try:
-        for path in _files(source):
+        for path in filter(Path.is_file, _files(source)):
             target = folder / path.relative_to(source)
             target.parent.mkdir(parents=True, exist_ok=True)
             copies.append(target)
             draft = target.with_name(f".{target.name}.taken")
-            shutil.copy2(path, draft)
+            _copy(path, draft, meanwhile)
             draft.replace(target)
         if copies:
             mark.touch()
@@ -95,6 +99,14 @@ def take_over(source: Path, folder: Path) -> None:
             copy.unlink(missing_ok=True)
         with contextlib.suppress(OSError):
             mark.touch()
+
+
+def _copy(path: Path, draft: Path, meanwhile: Callable[[], None]) -> None:
+    with path.open("rb") as file, draft.open("wb") as copy:
+        while piece := file.read(PIECE):
+            copy.write(piece)
+            meanwhile()
+    shutil.copystat(path, draft)
 
 
 def discard(folder: Path) -> None:

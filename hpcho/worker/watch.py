@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import math
 import shutil
@@ -126,7 +127,10 @@ class Watch:
     def run(self, params: dict[str, Any]) -> Outcome:
         """Have the child evaluate ``params`` and return how that ended. Writes nothing but heartbeats."""
         if self._trial.parent is not None:
-            checkpoints.take_over(self._folder.with_name(str(self._trial.parent)), self._folder)
+            try:
+                checkpoints.take_over(self._folder.with_name(str(self._trial.parent)), self._folder, self._stay)
+            except ClaimLost:
+                return Outcome(lost=True)
         checkpoints.begin(self._folder)
         self._output.begin(self._folder)
         try:
@@ -152,6 +156,14 @@ class Watch:
                 self._look_at_the_clock(time.monotonic())
             if self._outcome is not None:
                 return self._outcome
+
+    def _stay(self) -> None:
+        """A heartbeat, where one is due, before the trial has begun. Raises ClaimLost."""
+        now = time.monotonic()
+        if now >= self._beat_due:
+            self._beat_due = now + self._spec.heartbeat_s
+            with contextlib.suppress(StoreError):
+                self._store.heartbeat(self._trial)
 
     def _due(self) -> float:
         stop = self._notice.grace_end if self._notice else self._tenure.leave_at

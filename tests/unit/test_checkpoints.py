@@ -106,10 +106,10 @@ def test_discard_removes_what_the_keras_callback_keeps_and_nothing_else(folder):
 def test_work_of_another_trial_is_taken_over_once(tmp_path):
     source, folder = tmp_path / "3", tmp_path / "9"
     write(source / "model", "theirs")
-    checkpoints.take_over(source, folder)
+    checkpoints.take_over(source, folder, list)
     assert (folder / "model").read_text() == "theirs"
     write(folder / "model", "mine")
-    checkpoints.take_over(source, folder)
+    checkpoints.take_over(source, folder, list)
     assert (folder / "model").read_text() == "mine"
 
 
@@ -118,5 +118,14 @@ def test_work_that_was_copied_in_part_when_its_worker_died_is_copied_again(tmp_p
     write(source / "model", "theirs")
     write(source / "state", "theirs")
     write(folder / "model", "theirs")
-    checkpoints.take_over(source, folder)
+    checkpoints.take_over(source, folder, list)
     assert (folder / "state").read_text() == "theirs"
+
+
+def test_a_large_model_is_copied_in_pieces_and_signs_of_life_go_out_between_them(tmp_path, monkeypatch):
+    monkeypatch.setattr(checkpoints, "PIECE", 4)
+    source, folder, signs = tmp_path / "3", tmp_path / "9", []
+    write(source / "model", "a large model")
+    checkpoints.take_over(source, folder, lambda: signs.append(1))
+    assert (folder / "model").read_text() == "a large model"
+    assert len(signs) == 4

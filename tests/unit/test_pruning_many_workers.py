@@ -108,7 +108,7 @@ class Lab:
         folder = self.jobdir.trial(trial.tid)
         folder.mkdir(parents=True, exist_ok=True)
         if trial.parent is not None:
-            checkpoints.take_over(self.jobdir.trial(trial.parent), folder)
+            checkpoints.take_over(self.jobdir.trial(trial.parent), folder, list)
         saved = folder / "step"
         job.step = int(saved.read_text()) if saved.exists() else 0
         job.pruning = Pruning(self.rule, trial, self.store, 0.0)
