@@ -149,6 +149,9 @@ TABLE = {
     ("docs/hyperopt.md", "hpcho report mongodb://"): Elsewhere(
         "tests/interop/test_commands.py::test_a_report_of_a_collection", "it needs a MongoDB"
     ),
+    ("docs/howto/warm-start.md", "warm_start: 41 of 50"): Shown(
+        "a line that is printed; tests/cli/test_cli_warm_start.py reads it"
+    ),
     ("docs/ssh.md", "# user and port"): Elsewhere(
         "tests/docs/test_docs.py::test_the_file_of_hosts_is_read", "it is no command, and read there"
     ),
