@@ -10,6 +10,7 @@ from collections import Counter, deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from hpcho.goals import USUAL, Goals
 from hpcho.trial import FAILURES, INFRASTRUCTURE, Cause, Owner, Trial, TrialState, rank
 
 if TYPE_CHECKING:
@@ -25,9 +26,10 @@ RATE_WINDOW = 200
 
 
 class Ledger:
-    """Totals over the trials seen so far."""
+    """Totals over the trials seen so far; ``goals`` say which of them is the best."""
 
-    def __init__(self) -> None:
+    def __init__(self, goals: Goals = USUAL) -> None:
+        self.goals = goals
         self.trials: list[Trial] = []
         """All of them, by tid."""
         self.states: Counter[TrialState] = Counter()
@@ -40,7 +42,12 @@ class Ledger:
         self.ok = 0
         self.pruned = 0
         """So many of these were pruned."""
+        self.infeasible = 0
+        """So many of them do not keep to the constraints, or lack a number that is to be minimised."""
         self.best: Trial | None = None
+        """Of the feasible ones, by what is minimised first."""
+        self.least: Trial | None = None
+        """The feasible one of the least loss."""
         self.running: dict[int, Trial] = {}
         self.waiting: dict[int, Trial] = {}
         """NEW trials."""
@@ -87,6 +94,8 @@ class Ledger:
         self.states[trial.state] += sign
         self.ok += sign * trial.is_ok
         self.pruned += sign * trial.is_pruned
+        is_feasible = self.goals.are_met(trial)
+        self.infeasible += sign * (trial.is_ok and not is_feasible)
         for state, group in (
             (TrialState.RUNNING, self.running),
             (TrialState.NEW, self.waiting),
@@ -106,8 +115,10 @@ class Ledger:
             self._finished.append(trial.finished_at or 0.0)
             if not trial.is_pruned:  # what a whole one takes is asked for
                 self._durations.append(trial.duration_s or 0.0)
-            if self.best is None or rank(trial) < rank(self.best):
-                self.best = trial if trial.loss is not None else self.best
+            if is_feasible and (self.best is None or self.goals.rank(trial) < self.goals.rank(self.best)):
+                self.best = trial
+            if is_feasible and (self.least is None or rank(trial) < rank(self.least)):
+                self.least = trial
 
     def _count_interruptions(self, trial: Trial, sign: int) -> None:
         for attempt in trial.attempts:
@@ -151,11 +162,15 @@ class Standing:
     """idle, waiting, running, finished, stopped or failed."""
     trials: dict[str, int]
     best: dict[str, Any] | None
+    """Its tid, loss and params; where more than the loss is minimised, also what is, as ``values``."""
     workers: list[dict[str, Any]]
     elapsed_s: float
     trials_per_hour: float
     ok: int = 0
     pruned: int = 0
+    infeasible: int = 0
+    pareto: int | None = None
+    """How many trials are in the Pareto set; None where one number is minimised."""
     failures: dict[str, int] = field(default_factory=dict)
     interrupted: dict[str, int] = field(default_factory=dict)
     """Attempts that the infrastructure ended, by cause."""
@@ -191,6 +206,8 @@ class Standing:
             "elapsed_s": round(self.elapsed_s, 3),
             "trials_per_hour": round(self.trials_per_hour, 3),
             "pruned": self.pruned,
+            "infeasible": self.infeasible,
+            "pareto": self.pareto,
             "failures": self.failures,
             "interrupted": self.interrupted,
             "saved": self.saved,
@@ -200,14 +217,20 @@ class Standing:
 
 
 def read(
-    name: str, space: Space, store: TrialStore, ledger: Ledger | None = None, staff: dict[str, int] | None = None
+    name: str,
+    space: Space,
+    store: TrialStore,
+    ledger: Ledger | None = None,
+    staff: dict[str, int] | None = None,
+    *,
+    goals: Goals = USUAL,
 ) -> Standing:
-    """The standing now. Pass a ledger that is up to date, or none to read every trial.
+    """The standing now. Pass a ledger that is up to date, or none to read every trial with ``goals`` in mind.
 
     ``staff``: as the controller has it; others read what it told some seconds ago.
     """
     if ledger is None:
-        ledger = Ledger()
+        ledger = Ledger(goals)
         ledger.apply(store.changes()[1])
     now = store.now()
     seat, end, notice = store.get("seat"), store.get("end"), store.get("notice")
@@ -221,7 +244,7 @@ def read(
         name=name,
         state=state,
         trials={state.label: ledger.states[state] for state in TrialState},
-        best={"tid": best.tid, "loss": best.loss, "params": space.decode(best.vals)} if best else None,
+        best=_best(best, space, ledger.goals) if best else None,
         workers=[
             {
                 "owner": str(trial.owner),
@@ -234,6 +257,8 @@ def read(
         trials_per_hour=finished / elapsed_s * 3600 if elapsed_s > 0 else 0.0,
         ok=ledger.ok,
         pruned=ledger.pruned,
+        infeasible=ledger.infeasible,
+        pareto=len(ledger.goals.front(ledger.trials)) if ledger.goals.are_several else None,
         failures={str(cause): n for cause, n in ledger.failures.items() if n},
         interrupted={str(cause): n for cause, n in ledger.interrupted.items() if n},
         saved=ledger.saved,
@@ -241,6 +266,11 @@ def read(
         notice=notice,
         staff=staff,
     )
+
+
+def _best(trial: Trial, space: Space, goals: Goals) -> dict[str, Any]:
+    values = {} if goals.is_loss_alone else {"values": goals.values(trial)}
+    return {"tid": trial.tid, "loss": trial.loss, "params": space.decode(trial.vals), **values}
 
 
 def _state(seat: dict[str, Any] | None, end: dict[str, Any] | None, *, is_waiting: bool) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from hpcho.api import display, frames
 from hpcho.jobdir import JobDir
 from hpcho.opening import open_trials
-from hpcho.report import best, param_names, render, rows
+from hpcho.report import best, param_names, pareto, render, rows
 from hpcho.standing import read
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from hpcho.experiment.schema import Experiment
+    from hpcho.report import Row
     from hpcho.space import Space
     from hpcho.standing import Standing
     from hpcho.trial import Trial
@@ -48,27 +49,36 @@ class Results:
 
     @property
     def best(self) -> dict[str, Any] | None:
-        """The trial of the least loss, as ``hpcho best --json`` prints it, or None as long as no trial has a loss.
+        """The best trial, as ``hpcho best --json`` prints it, or None as long as there is none that is feasible.
 
-        Its keys: tid, loss, params (flat, inactive ones absent), result (all that the objective returned), duration_s.
+        Its keys: tid, loss, params (flat, inactive ones absent), result (all that the objective returned), duration_s;
+        where not the loss alone is minimised ``values``, what is, by name; where several numbers are, ``pareto``.
         """
-        return best(self._space, self._trials)
+        return best(self._space, self._trials, self.experiment.goals)
+
+    @property
+    def pareto(self) -> list[dict[str, Any]]:
+        """The trials than which no other is better in all that is minimised, with the keys of ``best``.
+
+        Sorted by what is minimised first. Where that is one number, it is the best trial, and any that are as good.
+        """
+        return pareto(self._space, self._trials, self.experiment.goals)
 
     @property
     def params(self) -> tuple[str, ...]:
         """The names of all parameters, as declared."""
-        return param_names(self._space, rows(self._space, self._trials))
+        return param_names(self._space, self._rows())
 
     def rows(self) -> list[dict[str, Any]]:
         """One dict a trial, as ``hpcho trials --json`` prints them; needs no pandas."""
-        return [row.to_json() for row in rows(self._space, self._trials)]
+        return [row.to_json() for row in self._rows()]
 
     def trials(self) -> pd.DataFrame:
         """One row a trial, by tid, with the columns of trials.csv: params are ``params.NAME``, missing where inactive.
 
         ``started`` and ``finished`` are UTC times, ``duration_s`` seconds. Raises UsageError without pandas.
         """
-        return frames.of_rows(rows(self._space, self._trials), self.params)
+        return frames.of_rows(self._rows(), self.params)
 
     def reports(self) -> pd.DataFrame:
         """What trials told with ``trial.report(step, loss)``: the columns tid, step, loss, in the order of telling.
@@ -94,9 +104,12 @@ class Results:
             went=self.standing.went,
         )[0]
 
+    def _rows(self) -> tuple[Row, ...]:
+        return rows(self._space, self._trials, self.experiment.goals)
+
     def _repr_html_(self) -> str:
         """What a notebook shows."""
-        return display.html(self.standing, self.experiment.budget, rows(self._space, self._trials), self.params)
+        return display.html(self.standing, self.experiment.budget, self._rows(), self.params)
 
 
 def load(
@@ -113,6 +126,6 @@ def load(
     """
     secret = None if password_file is None else Path(password_file)
     with open_trials(str(experiment), exp_key, secret) as run:
-        standing = read(run.experiment.name, run.space, run.store)
+        standing = read(run.experiment.name, run.space, run.store, goals=run.experiment.goals)
         trials = tuple(run.store.changes()[1])
         return Results(run.experiment, run.jobdir.path, standing, run.space, trials)

@@ -99,6 +99,7 @@ def _plan(opened: Opened, typed: Typed) -> str:
         ("objective", _objective(experiment)),
         ("sampler", f"{experiment.sampler.name}, seed {seed if seed is not None else 'drawn at the first run'}"),
         *((("pruner", _pruner(experiment)),) if experiment.pruner.name != "none" else ()),
+        *_goals(experiment),
         ("budget", ", ".join(f"{key} {number(value)}" for key, value in experiment.budget if value is not None)),
         ("workers", launching.words(experiment, typed.path, typed.place)),
         *((("image", words),) if (words := launching.image_words(experiment)) else ()),
@@ -106,6 +107,16 @@ def _plan(opened: Opened, typed: Typed) -> str:
     ]
     width = max(len(key) for key, _ in lines)
     return "\n".join(f"  {key:<{width}}  {value}" for key, value in lines)
+
+
+def _goals(experiment: "Experiment") -> list[tuple[str, str]]:
+    """What is minimised where that is not the loss alone, and the constraints."""
+    goals = experiment.goals
+    lines = [] if goals.is_loss_alone else [("minimise", ", ".join(goals.minimise))]
+    if goals.are_several and experiment.sampler.name != "auto":
+        first = "none of them" if experiment.sampler.name == "random" else goals.minimise[0]
+        lines = [("minimise", f"{lines[0][1]}; sampler {experiment.sampler.name} looks at {first}, `auto` at all")]
+    return lines + [("constraints", ", ".join(map(str, goals.constraints)))] * bool(goals.constraints)
 
 
 def _pruner(experiment: "Experiment") -> str:
@@ -192,6 +203,8 @@ def _try(opened: Opened, path: Path) -> None:
             code = subprocess.run(worker, check=False, stdin=subprocess.DEVNULL).returncode
             (done,) = store.changes()[1]
         _show(done, jobdir.trial(done.tid), code)
+        for words in opened.experiment.goals.shortfalls([done]):
+            say(f"  {words.replace('1 of 1 trials have', 'it has').replace('1 of 1 trials do', 'it does')}")
 
 
 def _for_trial(experiment: "Experiment") -> "Experiment":

@@ -6,7 +6,7 @@ import os
 import sys
 import time
 from enum import Enum
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from hpcho.cli.canvas import Canvas
 from hpcho.cli.output import last_words, number, seconds
@@ -130,9 +130,11 @@ class Block:
         standing = self._standing
         yield from self._progress(options.max_width)
         if standing.best:
-            best = number(standing.best["loss"])
+            best = best_numbers(standing.best) if "values" in standing.best else number(standing.best["loss"])
             yield _line(("best  ", "dim"), (best, "bold green"), f"  {best_words(standing)}")
         yield _line(("now   ", "dim"), work_words(standing))
+        if words := goal_words(standing):
+            yield _line(words)
         if standing.failures:
             yield _line((f"failed: {cause_words(standing.failures)}", "red"))
         if standing.interrupted:
@@ -185,7 +187,9 @@ def headline(standing: Standing, budget: Budget) -> str:
     total = f"/{budget.trials}" if budget.trials else ""
     parts = [f"{standing.ok}{total} trials"]
     if standing.best:
-        parts.append(f"best {number(standing.best['loss'])} (trial {standing.best['tid']})")
+        shown = best_numbers(standing.best) if "values" in standing.best else number(standing.best["loss"])
+        parts.append(f"best {shown} (trial {standing.best['tid']})")
+    parts.append(goal_words(standing))
     parts += [work_words(standing), pace(standing, budget)]
     if standing.failures:
         parts.append(f"failed: {cause_words(standing.failures)}")
@@ -204,6 +208,18 @@ def best_words(standing: Standing) -> str:
     if len(params) > SHOWN_PARAMS:
         words.append(f"and {len(params) - SHOWN_PARAMS} more")
     return f"trial {standing.best['tid']}  {' '.join(words)}"
+
+
+def best_numbers(best: Mapping[str, Any]) -> str:
+    """What is minimised, as the best trial has it: ``loss 0.12``."""
+    return ", ".join(f"{name} {number(value)}" for name, value in best.get("values", {"loss": best["loss"]}).items())
+
+
+def goal_words(standing: Standing) -> str:
+    """The size of the Pareto set, and how many trials keep to no constraint; empty where there is nothing to say."""
+    words = [] if standing.pareto is None else [f"{standing.pareto} in the Pareto set"]
+    words += [f"{standing.infeasible} infeasible"] if standing.infeasible else []
+    return ", ".join(words)
 
 
 def work_words(standing: Standing) -> str:

@@ -1,13 +1,14 @@
 """Commands that read a run and change nothing: status, trials, best."""
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from hpcho.cli.arguments import AsJson, ExperimentOrDatabase, ExperimentOrJobDir, ExpKey, PasswordFile
-from hpcho.cli.output import number, print_json, say, seconds, terminal_width
+from hpcho.cli.output import number, print_json, say, seconds, table, terminal_width
 from hpcho.errors import RunFailed, UsageError
 from hpcho.opening import open_run, open_trials
 
@@ -30,7 +31,7 @@ def status(
         look_on(experiment)
         return
     with open_run(experiment) as run:
-        now = standing.read(run.experiment.name, run.space, run.store)
+        now = standing.read(run.experiment.name, run.space, run.store, goals=run.experiment.goals)
     if as_json:
         print_json(now.to_json())
     else:
@@ -51,7 +52,7 @@ def trials(
     if as_json and as_csv:
         raise UsageError("--json and --csv: choose one")
     with open_trials(experiment, exp_key, password_file) as run:
-        listed = rows(run.space, run.store.changes()[1])
+        listed = rows(run.space, run.store.changes()[1], run.experiment.goals)
     if as_json:
         print_json([row.to_json() for row in listed])
     elif as_csv:
@@ -77,27 +78,54 @@ def best(
     exp_key: ExpKey = None,
     password_file: PasswordFile = None,
 ) -> None:
-    """Show the best trial, or give back the model that it saved."""
+    """Show the best trial, or give back the model that it saved.
+
+    Where several numbers are minimised, it shows the Pareto set: the trials that no other beats in all of them.
+    """
     from hpcho.cli.export import export as export_model  # noqa: PLC0415 - `hpcho --help` does without
     from hpcho.report.table import best as best_of  # noqa: PLC0415 - as above
+    from hpcho.report.table import param_names  # noqa: PLC0415 - as above
 
     if attachment is not None and export is None:
         raise UsageError("--attachment says what --export writes: give --export FILE too")
     with open_trials(experiment, exp_key, password_file) as run:
-        document = best_of(run.space, run.store.changes()[1])
+        trials, goals = run.store.changes()[1], run.experiment.goals
+        document, names = best_of(run.space, trials, goals), param_names(run.space)
         if document is None:
-            raise RunFailed(f"{run.experiment.name}: no trial has a loss yet; `hpcho trials {experiment}` lists them")
+            short = "; ".join(goals.shortfalls(trials))
+            why = f"no trial is feasible yet: {short}" if short else "no trial has a loss yet"
+            raise RunFailed(f"{run.experiment.name}: {why}; `hpcho trials {experiment}` lists them")
         written = export_model(run, document["tid"], export, attachment, force=force) if export else None
     if as_json:
         print_json(document)
     elif written:
         say(f"wrote {export}: {written} of trial {document['tid']}, loss {number(document['loss'])}")
+    elif "pareto" in document:
+        say(_pareto_text(document["pareto"], names))
+        for words in goals.shortfalls(trials):
+            say(words)
     else:
         say(_best_text(document, run.jobdir.trial(document["tid"])))
 
 
+def _pareto_text(front: Sequence[dict[str, Any]], params: Sequence[str]) -> str:
+    """The Pareto set, a row a trial."""
+    goals = list(front[0]["values"]) if front else []
+    rows = [
+        [
+            str(one["tid"]),
+            *(number(one["values"][goal]) for goal in goals),
+            *(number(one["params"].get(n)) for n in params),
+        ]
+        for one in front
+    ]
+    return table(["trial", *goals, *params], rows)
+
+
 def _best_text(document: dict[str, Any], folder: Path) -> str:
     lines = [["trial", str(document["tid"])], ["loss", number(document["loss"])]]
+    more = {name: value for name, value in document.get("values", {}).items() if name not in ("loss", "duration_s")}
+    lines += [[name, number(value)] for name, value in more.items()]
     lines.append(["time", seconds(document["duration_s"])])
     lines += [[f"  {name}", number(value)] for name, value in document["params"].items()]
     if document["result"]["attachments"]:

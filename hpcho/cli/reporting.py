@@ -57,7 +57,7 @@ def report(
         _watch(order, lambda: open_trials(experiment, exp_key, password_file), open_page=open_page)
         return
     with open_trials(experiment, exp_key, password_file) as run:
-        ledger = Ledger()
+        ledger = Ledger(run.experiment.goals)
         ledger.apply(run.store.changes()[1])
         page = _Seen.of(run, ledger).render(order)
     say(f"wrote {page}")
@@ -149,7 +149,7 @@ class _Watched:
         """Write the page whenever something has changed, until the run has ended. Raises StoreError."""
         from hpcho.standing import Ledger  # noqa: PLC0415 - `hpcho --help` does without
 
-        ledger, cursor = Ledger(), None
+        ledger, cursor = Ledger(run.experiment.goals), None
         while True:
             cursor, changed = run.store.changes(cursor)
             ledger.apply(changed)

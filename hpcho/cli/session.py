@@ -17,8 +17,8 @@ from hpcho import standing as standings
 from hpcho.cli import chain as chains
 from hpcho.cli import launching
 from hpcho.cli.knowledge import words as knowledge_words
-from hpcho.cli.output import last_words, number, say, seconds
-from hpcho.cli.progress import Talk, best_words, open_progress, trial_words
+from hpcho.cli.output import last_words, say, seconds
+from hpcho.cli.progress import Talk, best_numbers, best_words, goal_words, open_progress, trial_words
 from hpcho.errors import Interrupted, ResumeError, StoreError, StoreFull, StoreLost
 from hpcho.inside import Echo
 from hpcho.opening.chain import elsewhere
@@ -71,7 +71,7 @@ class Session:
                 opened.jobdir,
                 store,
                 opened.space,
-                samplers.build(opened.experiment.sampler, opened.space, self._knowledge),
+                samplers.build(opened.experiment.sampler, opened.space, self._knowledge, goals=opened.experiment.goals),
                 self._launcher,
                 seed=record["seed"],
             )
@@ -216,7 +216,7 @@ def _attempt(trial: Trial) -> tuple[int, int]:
 def look_on(typed: Typed, opened: Opened, store: TrialStore, service: Service, talk: Talk) -> int:
     """Look on while another process runs the experiment."""
     progress = open_progress(opened.experiment.budget, talk)
-    ledger, cursor = standings.Ledger(), None
+    ledger, cursor = standings.Ledger(opened.experiment.goals), None
     signals = _Signals()
     seat = store.get("seat")
     holder = chains.named(Owner.from_json(seat["owner"])) if seat else "a job of its own"
@@ -254,7 +254,9 @@ def _conclude(typed: Typed, end: dict[str, Any], standing: standings.Standing) -
     """Say how it ended and what to type next."""
     trials = f"{standing.ok} trials in {seconds(standing.elapsed_s)}"
     if standing.best:
-        say(f"{trials}; best loss {number(standing.best['loss'])}: {best_words(standing)}")
+        say(f"{trials}; best {best_numbers(standing.best)}: {best_words(standing)}")
+    if words := goal_words(standing):
+        say(f"{words[0].upper()}{words[1:]}.")
     if end["reason"] in ("failures", "objective"):
         print(f"hpcho: {end['message']}", file=sys.stderr)  # noqa: T201 - an error's place
         more = ", or go on with a larger budget.failures" if end["reason"] == "failures" else ""

@@ -6,7 +6,7 @@ import textwrap
 from typing import TYPE_CHECKING
 
 from hpcho.cli.output import number, seconds
-from hpcho.cli.progress import left_s
+from hpcho.cli.progress import best_numbers, goal_words, left_s
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -49,7 +49,9 @@ def _counts(now: Standing, budget: Budget) -> list[tuple[str, str]]:
     lines = [("state", now.state), ("trials", counts + wanted)]
     if now.best:
         shown = "  ".join(f"{name}={number(value)}" for name, value in now.best["params"].items())
-        lines += [("best", f"loss {number(now.best['loss'])}  trial {now.best['tid']}"), ("", shown)]
+        lines += [("best", f"{best_numbers(now.best)}  trial {now.best['tid']}"), ("", shown)]
+    if words := goal_words(now):
+        lines.append(("goals", words))
     rate = f"  {float(f'{now.trials_per_hour:.3g}'):g} trials an hour" if now.trials_per_hour else ""
     left = left_s(now, budget) if now.state == "running" else None
     lines.append(("time", (seconds(now.elapsed_s) or "0s") + rate + (f"  about {seconds(left)} left" if left else "")))

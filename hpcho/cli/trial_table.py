@@ -53,7 +53,7 @@ def _table(listed: Sequence[Row], params: Sequence[str]) -> str:
     cells = []
     has_interruptions = any(row.interruptions for row in listed)
     for row in listed:
-        line = [str(row.tid), row.word, number(row.loss), *(number(row.params.get(name)) for name in params)]
+        line = [str(row.tid), row.state_words, number(row.loss), *(number(row.params.get(name)) for name in params)]
         line += [seconds(row.duration_s), str(row.attempts)]
         line += [row.interrupted] if has_interruptions else []
         cells.append([*line, row.cause or ""])

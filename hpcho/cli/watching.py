@@ -39,7 +39,7 @@ def watch(path: Path) -> None:
         while True:
             try:
                 with open_run(path) as run:
-                    budget, ledger, cursor = run.experiment.budget, Ledger(), None
+                    budget, ledger, cursor = run.experiment.budget, Ledger(run.experiment.goals), None
                     while True:
                         cursor, changed = run.store.changes(cursor)
                         ledger.apply(changed)

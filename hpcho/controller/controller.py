@@ -72,11 +72,11 @@ class Controller:
         seed: int,
     ) -> None:
         self.experiment = experiment
-        self.ledger = Ledger()
+        self.ledger = Ledger(experiment.goals)
         self._jobdir, self._store, self._space = jobdir, store, space
         self._sampler, self._launcher = sampler, launcher
         self._seed = seed
-        self._keeper = Keeper(jobdir, store, experiment.keep.best)
+        self._keeper = Keeper(jobdir, store, experiment.keep.best, experiment.goals)
         self._pruning = Pruning(experiment.pruner, jobdir, store)
         self._cursor: Any = None
         self._listening = Listening(experiment.trial.heartbeat_s)
@@ -321,8 +321,8 @@ class Controller:
         budget, ledger = self.experiment.budget, self.ledger
         if budget.trials is not None and ledger.ok >= budget.trials:
             return End("trials", f"{ledger.ok} trials are done (budget.trials: {budget.trials})")
-        if budget.loss is not None and ledger.best is not None and (ledger.best.loss or 0.0) <= budget.loss:
-            reached = f"trial {ledger.best.tid} reached a loss of {ledger.best.loss:g}"
+        if budget.loss is not None and ledger.least is not None and (ledger.least.loss or 0.0) <= budget.loss:
+            reached = f"trial {ledger.least.tid} reached a loss of {ledger.least.loss:g}"
             return End("loss", f"{reached} (budget.loss: {budget.loss:g})")
         if self._objective_is_broken():
             words = f"the first {FIRST_FAILURES} trials all failed in the objective, so the run was ended"

@@ -1,4 +1,7 @@
-"""``keep: {best: N}``: of all but the best N trials only results and logs stay in the trial's folder."""
+"""``keep: {best: N}``: of all but the best N trials only results and logs stay in the trial's folder.
+
+Where several numbers are minimised, the whole Pareto set stays too.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,8 @@ import bisect
 import shutil
 from typing import TYPE_CHECKING
 
-from hpcho.trial import TrialState, rank
+from hpcho.goals import USUAL, Goals, dominates
+from hpcho.trial import TrialState
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,11 +28,14 @@ STAYS = frozenset({"stdout.log", "stderr.log", "result.json"})
 class Keeper:
     """Clears the folders of trials that ended and are not, or no longer, among the best."""
 
-    def __init__(self, jobdir: JobDir, store: TrialStore, best: int | None) -> None:
+    def __init__(self, jobdir: JobDir, store: TrialStore, best: int | None, goals: Goals = USUAL) -> None:
         self._jobdir = jobdir
         self._store = store
         self._best = best
-        self._ranking: list[tuple[bool, float, int]] = []
+        self._goals = goals
+        self._ranking: list[tuple[bool, bool, float, int]] = []
+        self._front: dict[int, tuple[float, ...]] = {}
+        """What the trials of the Pareto set have, where several numbers are minimised."""
         self._attached: set[int] = set()
         self._needed: dict[int, bool] = {}
         """Trials that waiting ones are to go on from, and whether their folders are to be cleared after that."""
@@ -60,13 +67,29 @@ class Keeper:
         if trial.loss is None:
             self._clear(trial.tid)
             return
-        entry = rank(trial)
+        entry = self._goals.rank(trial)
         if entry in self._ranking:
             return
         bisect.insort(self._ranking, entry)
-        for _, _, tid in self._ranking[self._best :]:
-            self._clear(tid)
+        beaten = self._enter_front(trial) if self._goals.are_several else []
+        left = [tid for *_, tid in self._ranking[self._best :]]
         del self._ranking[self._best :]
+        stay = {*self._front, *(tid for *_, tid in self._ranking)}
+        for tid in {*left, *beaten} - stay:
+            self._clear(tid)
+
+    def _enter_front(self, trial: Trial) -> list[int]:
+        """Take the trial into the Pareto set where it belongs there; the tids of those that it takes the place of."""
+        if trial.is_pruned or not self._goals.are_met(trial):
+            return []
+        point = tuple((self._goals.values(trial) or {}).values())
+        if any(dominates(other, point) for other in self._front.values()):
+            return []
+        beaten = [tid for tid, other in self._front.items() if dominates(point, other)]
+        for tid in beaten:
+            del self._front[tid]
+        self._front[trial.tid] = point
+        return beaten
 
     def _clear(self, tid: int) -> None:
         if tid in self._attached:

@@ -33,12 +33,6 @@ class Model(BaseModel):
         return data
 
     @classmethod
-    def is_later(cls, key: str, value: Any) -> bool:
-        """Whether this key, or this value of a known key, belongs to a later version."""
-        del key, value
-        return False
-
-    @classmethod
     def flaws(cls, data: Mapping[str, Any]) -> Iterator[Flaw]:
         """What is wrong beyond single keys' types; ``data`` was validated by nobody yet."""
         del data
@@ -73,9 +67,6 @@ class Model(BaseModel):
         is_extra = error["type"] in ("extra_forbidden", "invalid_key")
         if path and path[-1] == "[key]":
             return Flaw(path[:-1], f"a key here must be a string: write {shown(str(value))} in quotes", at_key=True)
-        if path and cls.is_later(str(path[-1]), value):
-            what = path[-1] if is_extra else shown(value)
-            return Flaw(path, f"{what} is not in this version of hpcho", at_key=is_extra)
         return Flaw(path, cls._unknown(path[-1]) if is_extra else cls._wrong(error), at_key=is_extra)
 
     @classmethod

@@ -16,6 +16,7 @@ from hpcho.experiment.options import option_flaws
 from hpcho.experiment.pruners import PrunerSpec
 from hpcho.experiment.stores import AutoSpec, MongoSpec, StoreSpec
 from hpcho.experiment.wording import Flaw, listed, meant, shown
+from hpcho.goals import Constraint, Goals, name_flaw
 
 __all__ = [
     "Budget",
@@ -232,6 +233,15 @@ class Experiment(Model):
     )
     objective: ObjectiveSpec = Field(description="what is minimised: {python: train.py:objective}, say")
     space: dict[str, Any] | None = Field(None, description="the parameters; absent for a hyperas objective")
+    minimise: tuple[str, ...] = Field(
+        ("loss",),
+        strict=False,
+        min_length=1,
+        description="loss, duration_s or numbers that the objective returns; of several there is a Pareto set",
+    )
+    constraints: tuple[str, ...] = Field(
+        (), strict=False, description="limits that the best trial keeps to: params_m < 10, say"
+    )
     sampler: SamplerSpec = Field(SamplerSpec(), description="what proposes trials")
     pruner: PrunerSpec = Field(PrunerSpec(), description="what stops trials early")
     budget: Budget = Field(Budget(trials=50), description="when the run ends")
@@ -261,16 +271,16 @@ class Experiment(Model):
             return None if self.launcher.local is not None else MongoSpec()
         return self.store.mongo
 
-    @classmethod
-    def is_later(cls, key: str, value: Any) -> bool:
-        """What changes the meaning of a run."""
-        del value
-        return key in ("minimise", "constraints")
+    @property
+    def goals(self) -> Goals:
+        """What the search is after."""
+        return Goals.read(self.minimise, self.constraints)
 
     @classmethod
     def flaws(cls, data: Mapping[str, Any]) -> Iterator[Flaw]:
         """What two sections say against each other, and all of the space."""
         objective, space = data.get("objective"), data.get("space")
+        yield from _goal_flaws(data)
         if isinstance(objective, Mapping):
             yield from _space_belongs(objective, space)
         yield from _sqlite_is_near(data.get("launcher"), data.get("store"))
@@ -280,6 +290,30 @@ class Experiment(Model):
             yield from (flaw.below("space") for flaw in reading.flaws)
             if isinstance(objective, Mapping) and isinstance(objective.get("command"), (list, tuple)):
                 yield from _unknown_placeholders(objective["command"], reading.names)
+
+
+def _goal_flaws(data: Mapping[str, Any]) -> Iterator[Flaw]:
+    """Goals that are none, and what looks at losses alone beside others."""
+    given = (data.get(key) for key in ("minimise", "constraints"))
+    names, limits = (list(value) if isinstance(value, (list, tuple)) else [] for value in given)
+    for index, name in enumerate(names):
+        if isinstance(name, str) and (message := name_flaw(name)):
+            yield Flaw(("minimise", index), f"{message}, not {shown(name)}")
+        elif name in names[:index]:
+            yield Flaw(("minimise", index), f"{shown(name)} is there already: remove it")
+    for index, text in enumerate(limits):
+        if isinstance(text, str):
+            try:
+                Constraint.read(text)
+            except ValueError as error:
+                yield Flaw(("constraints", index), f"{error} (it is {shown(text)})")
+    pruner = PrunerSpec.read(data.get("pruner"))
+    if names not in ([], ["loss"]):
+        others = "others would be judged by it, too"
+        if isinstance(pruner, Mapping) and pruner.get("name", "none") != "none":
+            yield Flaw(("pruner",), f"knows the loss alone, and {others}: remove it, or write `minimise: [loss]`")
+        if data.get("warm_start"):
+            yield Flaw(("warm_start",), f"brings the loss alone, and {others}: remove it, or write `minimise: [loss]`")
 
 
 def _sqlite_is_near(launcher: Any, store: Any) -> Iterator[Flaw]:

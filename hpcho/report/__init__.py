@@ -2,7 +2,7 @@
 
 from hpcho.report.output import check_formats, render
 from hpcho.report.summary import Summary, summarise
-from hpcho.report.table import Row, best, param_names, rows, trial_rows, write_csv
+from hpcho.report.table import Row, best, param_names, pareto, rows, trial_rows, write_csv
 
 __all__ = [
     "Row",
@@ -10,6 +10,7 @@ __all__ = [
     "best",
     "check_formats",
     "param_names",
+    "pareto",
     "render",
     "rows",
     "summarise",

@@ -73,7 +73,7 @@ def pictures(
         ("progress", "Best loss so far, over trials and over time", partial(progress, summary)),
         ("scatter3d", "Loss against two parameters", partial(scatter3d, summary, axes)),
         ("importance", "Share of the loss' differences that each parameter explains", partial(importance, summary)),
-        ("duration", "Loss against duration, with the Pareto front", partial(duration, summary)),
+        ("duration", f"{summary.tradeoff.title}, with the Pareto front", partial(duration, summary)),
         ("parallel", "Parallel coordinates of the parameters, coloured by loss", partial(parallel, summary)),
     ]
     pages = min(PAGES, max(1, math.ceil(len(summary.axes) / PANELS)))
@@ -210,27 +210,29 @@ def _dress_3d(ax: Any, x: Axis, y: Axis, z: Axis) -> None:
 
 @drawing
 def duration(summary: Summary) -> Figure:
-    """Loss against the last attempt's duration; the Pareto front is what a better loss costs in time."""
-    title = "Loss against duration"
-    rows = [row for row in summary.usable if row.duration_s is not None]
+    """Loss against the last attempt's duration, or what is minimised, and the Pareto front: what is had for what."""
+    traded = summary.tradeoff
+    rows = [row for row in summary.usable if row.tid in traded.places]
     if not rows:
-        return empty(title, summary)
+        return empty(traded.title, summary)
     chosen = sample(rows, POINTS, key=loss_of)
-    time, unit_s = duration_axis([row.duration_s for row in rows if row.duration_s is not None])
-    front = "line: the Pareto front (no other trial is both better and quicker)"
-    figure = blank(WIDTH, 3.9, title, note(summary, front, drawn=(len(chosen), len(rows))))
+    (across, x_unit), (up, y_unit) = traded.axis(traded.across), traded.axis(traded.up)
+    up = summary.loss if traded.up == "loss" else up
+    front = f"{'line' if traded.is_line else 'orange'}: the Pareto front (no other trial is better in all)"
+    figure = blank(WIDTH, 3.9, traded.title, note(summary, front, drawn=(len(chosen), len(rows))))
     ax = figure.add_axes((0.12, 0.13, 0.85, 0.64))
-    dress(ax, time, summary.loss, wide=4.5)
-    ax.set_ylabel("loss")
-    losses = {row.tid: place(summary.loss, row.loss) for row in rows}
-    times = {row.tid: place(time, (row.duration_s or 0.0) / unit_s) for row in rows}
-    dots(ax, [(times[row.tid], losses[row.tid]) for row in chosen], s=20, color=MAIN)
-    line = [(inside(times[tid]), inside(losses[tid])) for tid in summary.pareto]
-    xs, ys = zip(*line, strict=True)
-    ax.step(xs, ys, where="post", color=BEST, linewidth=1.6)
+    dress(ax, across, up, wide=4.5)
+    ax.set_ylabel(traded.up)
+    spots = {tid: (place(across, x / x_unit), place(up, y / y_unit)) for tid, (x, y) in traded.places.items()}
+    for rejected, colour in ((True, MUTED), (False, MAIN)):
+        dots(ax, [spots[row.tid] for row in chosen if row.infeasible is rejected], s=20, color=colour)
+    line = [(inside(spots[tid][0]), inside(spots[tid][1])) for tid in traded.front]
+    xs, ys = zip(*line, strict=True) if line else ((), ())
+    if traded.is_line:
+        ax.step(xs, ys, where="post", color=BEST, linewidth=1.6)
     ax.scatter(xs, ys, s=38, color=BEST, edgecolor=INK, linewidth=0.6, zorder=4)
     free = math.inf
-    for tid, spot in list(zip(summary.pareto, line, strict=True))[::-1]:
+    for tid, spot in list(zip(traded.front, line, strict=True))[::-1]:
         if abs(spot[1] - free) > 0.07:  # noqa: PLR2004 - the height of a line of text
             free = spot[1]
             ax.annotate(f"#{tid}", spot, (5, 6), textcoords="offset points", size=8, color=INK)

@@ -56,7 +56,7 @@ def island(summary: Summary, trials: Sequence[Trial], folders: Folders | None, p
         "loss": _axis(summary.loss),
         "axes": [_axis(axis) | _share(summary, axis) for axis in summary.ranked_axes],
         "pair": pair or summary.pair,
-        "pareto": [places[tid] for tid in summary.pareto],
+        "tradeoff": _tradeoff(summary, places),
         "trials": _trials(summary.rows),
         "pruned": [places[row.tid] for row in summary.rows if row.pruned],
         "parents": {places[row.tid]: places[row.parent] for row in summary.rows if row.parent in places},
@@ -94,6 +94,21 @@ def _axis(axis: Axis) -> dict[str, Any]:
     }
 
 
+def _tradeoff(summary: Summary, places: Mapping[int, int]) -> dict[str, Any]:
+    """Two numbers of trials, drawn against each other."""
+    traded = summary.tradeoff
+    return {
+        "title": traded.title,
+        "across": traded.across,
+        "up": traded.up,
+        "trial": [places[tid] for tid in traded.places],
+        "xs": [_short(x) for x, _ in traded.places.values()],
+        "ys": [_short(y) for _, y in traded.places.values()],
+        "front": [places[tid] for tid in traded.front],
+        "line": traded.is_line,
+    }
+
+
 def _share(summary: Summary, axis: Axis) -> dict[str, Any]:
     share = summary.shares[axis.name]
     return {"share": [round(x, 4) for x in (share.value, share.low, share.high)] if share else None}
@@ -114,7 +129,8 @@ def _trials(rows: Sequence[Row]) -> dict[str, Any]:
         which.append(errors(error) if error else None)
     return {
         "tid": [row.tid for row in rows],
-        "state": [row.word for row in rows],
+        "state": [row.state_words for row in rows],
+        "infeasible": [int(row.infeasible) for row in rows],
         "loss": [row.loss for row in rows],
         "seconds": [_short(row.duration_s) for row in rows],
         "attempts": [row.attempts for row in rows],

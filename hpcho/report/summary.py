@@ -13,12 +13,14 @@ from hpcho.report import table
 from hpcho.report.axis import Axis, loss_axis, real, text_of
 from hpcho.report.importance import Share, importances
 from hpcho.report.timeline import Timeline, gpus_of, timeline
+from hpcho.report.tradeoff import Tradeoff, tradeoff
 from hpcho.trial import INFRASTRUCTURE, Cause, Trial, TrialState
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from hpcho.experiment.schema import Experiment, ObjectiveSpec
+    from hpcho.goals import Goals
     from hpcho.report.table import Row
     from hpcho.space import Parameter, Space
 
@@ -33,7 +35,7 @@ class Step:
     """A trial's end, in the order in which trials ended; those of which nobody knows when come first, by tid.
 
     ``seconds`` are since the first trial's start, None where that is not known. ``loss`` is None for a trial without
-    one; ``best`` is the least loss of a trial that was not pruned up to here, None as long as there is none.
+    one; ``best`` is the least loss of a feasible trial that was not pruned up to here, None as long as there is none.
     """
 
     tid: int
@@ -104,8 +106,9 @@ class Summary:
     """GPUs that each worker has; 0: none, or not known."""
     pair: tuple[str, str] | None
     """The two parameters worth seeing together."""
-    pareto: tuple[int, ...]
-    """tids of the trials that no other beats in loss and duration at once, quickest first."""
+    tradeoff: Tradeoff
+    """What a better loss costs in time, or whatever else is minimised."""
+    goals: Goals
 
     @property
     def usable(self) -> tuple[Row, ...]:
@@ -136,7 +139,8 @@ def summarise(
     ``elapsed_s``: how long controllers have run; ``made_at``: seconds since the epoch, shown in the report.
     """
     trials = sorted(trials, key=lambda trial: trial.tid)
-    rows = table.rows(space, trials)
+    goals = experiment.goals
+    rows = table.rows(space, trials, goals)
     usable = [row for row in rows if row.loss is not None]
     axes = _axes(space, usable or rows)
     shares = importances(axes, [(row.params, row.loss) for row in usable if row.loss is not None])
@@ -160,10 +164,10 @@ def summarise(
         failed=sum(trial.state is TrialState.ERROR for trial in trials),
         rejected=sum(trial.state is TrialState.DONE and not trial.is_ok for trial in trials),
         causes=causes,
-        best=min(usable, key=lambda row: row.rank, default=None),
+        best=min((row for row in usable if not row.infeasible), key=lambda row: row.rank, default=None),
         rows=rows,
         param_names=table.param_names(space, rows),
-        steps=_steps(trials, line.began_at),
+        steps=_steps(trials, line.began_at, goals),
         loss=loss_axis([row.loss for row in usable if row.loss is not None]),
         axes=axes,
         importance=importance,
@@ -171,7 +175,8 @@ def summarise(
         timeline=line,
         gpus=gpus_of(experiment),
         pair=_pair(axes, importance, usable),
-        pareto=_pareto(usable),
+        tradeoff=tradeoff(trials, goals),
+        goals=goals,
     )
 
 
@@ -216,13 +221,13 @@ def _causes(trials: Sequence[Trial]) -> tuple[CauseCount, ...]:
     return tuple(sorted(counts, key=lambda count: (-count.trials, -count.attempts, count.cause)))
 
 
-def _steps(trials: Sequence[Trial], began_at: float) -> tuple[Step, ...]:
+def _steps(trials: Sequence[Trial], began_at: float, goals: Goals) -> tuple[Step, ...]:
     ended = [t for t in trials if t.state in (TrialState.DONE, TrialState.ERROR) and t.attempts]
     best: float | None = None
     steps = []
     for trial in sorted(ended, key=lambda trial: (trial.attempts[-1].ended_at, trial.tid)):
         loss = trial.loss if trial.loss is not None and math.isfinite(trial.loss) else None
-        if loss is not None and not trial.is_pruned:
+        if loss is not None and not trial.is_pruned and goals.are_met(trial):
             best = loss if best is None else min(best, loss)
         last = trial.attempts[-1]
         seconds = max(last.ended_at - began_at, 0.0) if last.is_timed else None
@@ -274,14 +279,3 @@ def _pair(
         return enough, sum(importance[name] or 0.0 for name in pair)
 
     return max(pairs, key=worth, default=None)
-
-
-def _pareto(usable: Sequence[Row]) -> tuple[int, ...]:
-    front: list[int] = []
-    least = math.inf
-    timed = ((row.duration_s, row.loss, row.tid) for row in usable)
-    for _, loss, tid in sorted((d, loss, tid) for d, loss, tid in timed if d is not None and loss is not None):
-        if loss < least:
-            least = loss
-            front.append(tid)
-    return tuple(front)

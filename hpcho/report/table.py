@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, TextIO
 
-from hpcho.trial import INFRASTRUCTURE, Attempt, Trial, TrialState, rank
+from hpcho.goals import USUAL, Goals
+from hpcho.trial import INFRASTRUCTURE, Attempt, Trial, TrialState
 
 if TYPE_CHECKING:
     from hpcho.space import Space
 
-__all__ = ["Row", "best", "iso", "param_names", "rows", "trial_rows", "write_csv"]
+__all__ = ["Row", "best", "iso", "param_names", "pareto", "rows", "trial_rows", "write_csv"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,8 @@ class Row:
 
     ``started`` and ``finished`` are UTC ISO strings of the last attempt; ``loss`` is finite, of a successful trial.
     ``interruptions`` are the attempts that the infrastructure ended; ``parent``: the pruned trial that it goes on from.
+    ``values`` are what is minimised, by name, and None where one of them is missing; ``infeasible``: it is successful
+    and does not keep to a constraint, or lacks what is minimised.
     """
 
     tid: int
@@ -42,18 +45,22 @@ class Row:
     interruptions: tuple[Attempt, ...] = ()
     pruned: bool = False
     parent: int | None = None
+    values: Mapping[str, float] | None = None
+    infeasible: bool = False
 
     @property
-    def rank(self) -> tuple[bool, float, int]:
-        """The best row first, as ``hpcho.trial.rank`` has it."""
-        return self.pruned, math.inf if self.loss is None else self.loss, self.tid
+    def rank(self) -> tuple[bool, bool, float, int]:
+        """The best row first, as ``Goals.rank`` has it."""
+        value = next(iter(self.values.values()), None) if self.values else self.loss
+        return self.infeasible, self.pruned, math.inf if value is None else value, self.tid
 
     @property
-    def word(self) -> str:
-        """How the trial stands, for people: pruned, its state, or "done (fail)" for an odd status."""
-        if self.pruned:
-            return "pruned"
-        return self.state if self.status in (None, "ok") else f"{self.state} ({self.status})"
+    def state_words(self) -> str:
+        """How the trial stands, for people: pruned or its state, and what else is to be said: ``done (fail)``."""
+        state = "pruned" if self.pruned else self.state
+        more = [] if self.pruned or self.status in (None, "ok") else [str(self.status)]
+        more += ["infeasible"] if self.infeasible else []
+        return f"{state} ({', '.join(more)})" if more else state
 
     @property
     def interrupted(self) -> str:
@@ -75,13 +82,15 @@ class Row:
             }
             for attempt in self.interruptions
         ]
-        own = {"pruned": self.pruned, "parent": self.parent}
+        own: dict[str, Any] = {"pruned": self.pruned, "parent": self.parent, "infeasible": self.infeasible}
+        if self.values is not None and set(self.values) != {"loss"}:
+            own["values"] = dict(self.values)
         return {**{key: getattr(self, key) for key in keys}, "interruptions": interruptions, **own}
 
 
-def rows(space: Space, trials: Sequence[Trial]) -> tuple[Row, ...]:
+def rows(space: Space, trials: Sequence[Trial], goals: Goals = USUAL) -> tuple[Row, ...]:
     """One row a trial, in the order of ``trials``."""
-    return tuple(_row(space, trial) for trial in trials)
+    return tuple(_row(space, trial, goals) for trial in trials)
 
 
 def trial_rows(space: Space, trials: Sequence[Trial]) -> list[dict[str, Any]]:
@@ -89,16 +98,36 @@ def trial_rows(space: Space, trials: Sequence[Trial]) -> list[dict[str, Any]]:
     return [row.to_json() for row in rows(space, trials)]
 
 
-def best(space: Space, trials: Sequence[Trial]) -> dict[str, Any] | None:
-    """The document of ``hpcho best --json``: the best trial, see ``hpcho.trial.rank``; or None."""
-    usable = [t for t in trials if t.loss is not None and math.isfinite(t.loss)]
-    if not usable:
+def best(space: Space, trials: Sequence[Trial], goals: Goals = USUAL) -> dict[str, Any] | None:
+    """The document of ``hpcho best --json``: the best feasible trial, see ``Goals.rank``; or None.
+
+    Where several numbers are minimised, the best by the first, and the Pareto set under ``pareto``.
+    """
+    feasible = [trial for trial in trials if goals.are_met(trial)]
+    if not feasible:
         return None
-    trial = min(usable, key=rank)
+    document = _document(space, min(feasible, key=goals.rank), goals)
+    return {**document, "pareto": pareto(space, trials, goals)} if goals.are_several else document
+
+
+def pareto(space: Space, trials: Sequence[Trial], goals: Goals = USUAL) -> list[dict[str, Any]]:
+    """Documents of the trials in the Pareto set, as ``best`` has them; see ``Goals.front``."""
+    return [_document(space, trial, goals) for trial in goals.front(trials)]
+
+
+def _document(space: Space, trial: Trial, goals: Goals) -> dict[str, Any]:
     assert trial.result is not None
-    row = _row(space, trial)
+    row = _row(space, trial, goals)
     result = _plain(trial.result.to_json())
-    return {"tid": row.tid, "loss": row.loss, "params": row.params, "result": result, "duration_s": row.duration_s}
+    values = {} if goals.is_loss_alone else {"values": row.values}
+    return {
+        "tid": row.tid,
+        "loss": row.loss,
+        **values,
+        "params": row.params,
+        "result": result,
+        "duration_s": row.duration_s,
+    }
 
 
 def param_names(space: Space, table: Sequence[Row] = ()) -> tuple[str, ...]:
@@ -115,7 +144,7 @@ def write_csv(space: Space, table: Sequence[Row], file: TextIO) -> None:
     """
     names = param_names(space, table)
     plain = ["tid", "state", "status", "loss", "duration_s", "attempts", "interrupted", "cause", "owner"]
-    plain += ["started", "finished", "pruned", "parent"]
+    plain += ["started", "finished", "pruned", "parent", "infeasible"]
     writer = csv.writer(file)  # its "\r\n" has both characters quoted inside of cells
     writer.writerow([*plain, *(f"params.{name}" for name in names), "error"])
     for row in table:
@@ -130,7 +159,7 @@ def iso(seconds: float | None) -> str | None:
     return datetime.fromtimestamp(seconds, timezone.utc).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
-def _row(space: Space, trial: Trial) -> Row:
+def _row(space: Space, trial: Trial, goals: Goals) -> Row:
     last = trial.attempts[-1] if trial.attempts and trial.attempts[-1].is_timed else None
     running = trial.state is TrialState.RUNNING
     ended = trial.state in (TrialState.DONE, TrialState.ERROR)
@@ -151,6 +180,8 @@ def _row(space: Space, trial: Trial) -> Row:
         interruptions=tuple(attempt for attempt in trial.attempts if attempt.cause in INFRASTRUCTURE),
         pruned=trial.is_pruned,
         parent=trial.parent,
+        values=goals.values(trial),
+        infeasible=trial.is_ok and not goals.are_met(trial),
     )
 
 

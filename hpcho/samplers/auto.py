@@ -12,6 +12,7 @@ Where its parts come from:
   well-suited to parallelize optimization", 2010.
 - Candidates around the best points, of which some parameters move: Regis and Shoemaker, Engineering Optimization 45,
   2013. Losses brought to a scale on which bad ones are compressed: Cowen-Rivers and others (HEBO), JAIR 74, 2022.
+- Several numbers to minimise, and constraints: see ``hpcho.samplers.aims``.
 - Scrambled Halton points: Halton 1960; random digit permutations: Owen, "A randomized Halton algorithm in R", 2017.
 """
 
@@ -25,6 +26,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from hpcho.goals import USUAL, Goals
+from hpcho.samplers.aims import Aims, Chance
 from hpcho.samplers.candidates import around, halton
 from hpcho.samplers.coordinates import Coordinates
 from hpcho.samplers.elsewhere import Elsewhere
@@ -88,8 +91,8 @@ class AutoSampler:
     uses_history = True
     max_workers: int | None = None
 
-    def __init__(self, space: Space, knowledge: Sequence[Knowledge] = ()) -> None:
-        self._space, self._knowledge = space, knowledge
+    def __init__(self, space: Space, knowledge: Sequence[Knowledge] = (), goals: Goals = USUAL) -> None:
+        self._space, self._knowledge, self._goals = space, knowledge, goals
         self._fitted: tuple[np.ndarray, Scales] | None = None
         self._has_warned = False
 
@@ -111,7 +114,11 @@ class AutoSampler:
 
     @cached_property
     def _memory(self) -> Memory:
-        return Memory(self._at)
+        return Memory(self._at, self._goals)
+
+    @cached_property
+    def _aims(self) -> Aims:
+        return Aims(self._goals, self._at)
 
     @cached_property
     def _elsewhere(self) -> Elsewhere:
@@ -123,15 +130,18 @@ class AutoSampler:
         return self._at.every() if self._at.count() <= ENUMERATED else None
 
     def _next(self, tid: int, seed: int, pending: np.ndarray) -> np.ndarray:
-        rng = np.random.default_rng(seed_for(seed, tid))
+        own = seed_for(seed, tid)
+        rng = np.random.default_rng(own)
+        self._aims.turn(self._memory, own)
         free = self._free(pending)
         if not self._at.size or not self._can_model():
             return self._start(tid, seed, rng, free, pending)
-        scales = self._scales()
+        fitted = self._fitted_to()
+        scales = self._scales(fitted)
         if rng.spawn(1)[0].random() < _noise_share(scales):
             return self._start(tid, seed, rng, free, pending)
-        belief, best = self._model(scales, pending)
-        score = self._score(rng, belief, best, pending)
+        belief, best, rivals, chance = self._model(scales, fitted, pending)
+        score = self._score(rng, belief, rivals, chance)
         if free is not None:
             return np.asarray(free[np.argmax(score(free))])
         elite = best[:ELITE]
@@ -203,18 +213,29 @@ class AutoSampler:
         pool = at.settled(at.drawn(rng.random((ANYWHERE, at.size)))) if free is None else rng.permutation(free)
         return self._first_untried(rng, pool, pending)
 
-    def _model(self, scales: Scales, pending: np.ndarray) -> tuple[Belief, np.ndarray]:
-        """What is known, and the rows with the smallest losses, best first."""
+    def _model(
+        self, scales: Scales, fitted: np.ndarray, pending: np.ndarray
+    ) -> tuple[Belief, np.ndarray, np.ndarray, Chance | None]:
+        """What is known of the loss, the best rows, best first, those to improve on, and what is known of feasibility.
+
+        The pending ones are to be improved on, too: others are at work on what is expected of them.
+        """
+        memory = self._memory
+        chosen = _best_and_latest(np.flatnonzero(memory.kinds == Kind.LOSS), memory.ranks, MODELLED)
+        best = memory.rows[chosen]
+        rivals = np.concatenate([best[: min(ELITE, self._aims.feasible(chosen))], pending[-PENDING:]])
+        return self._belief(scales, chosen, pending), best, rivals, self._aims.chance(memory, chosen, fitted)
+
+    def _belief(self, scales: Scales, chosen: np.ndarray, pending: np.ndarray) -> Belief:
+        """What is known of the loss, by the trials at some positions and those that failed."""
         memory, at = self._memory, self._at
-        chosen = _best_and_latest(np.flatnonzero(memory.kinds == Kind.LOSS), memory.losses, MODELLED)
         bad = np.flatnonzero(memory.kinds == Kind.BAD)[-BAD:]
         losses = standardised(memory.losses[chosen])
         losses = np.append(losses, np.full(len(bad), losses.max(initial=0.0) + 0.5))
         features = at.features(memory.rows[np.append(chosen, bad)])
         waiting = at.features(pending[-PENDING:])
-        best = memory.rows[chosen]
         if not self._elsewhere.count:
-            return Posterior(scales, at.column_of, features, losses, waiting), best
+            return Posterior(scales, at.column_of, features, losses, waiting)
         rest, expected = self._without_expected(features, losses, len(chosen))
         posterior = Posterior(scales, at.column_of, features, rest, waiting, doubt=DOUBT)
 
@@ -222,7 +243,7 @@ class AutoSampler:
             mean, deviation = posterior(points)
             return mean + expected(points), deviation
 
-        return belief, best
+        return belief
 
     def _without_expected(
         self, features: np.ndarray, losses: np.ndarray, known: int
@@ -236,22 +257,28 @@ class AutoSampler:
         constant, factors = elsewhere.weights(theirs[:known], losses[:known])
         return losses - constant - theirs @ factors, lambda at: constant + elsewhere.expected(at) @ factors
 
-    def _scales(self) -> Scales:
-        """Fitted to the trials that were the first to finish, so many that it need not be done for each suggestion.
+    def _fitted_to(self) -> np.ndarray:
+        """The positions of the trials that were the first to finish, so many that scales hold for a while.
 
         What a pruned one counts with changes as others finish: it is left out.
         """
-        memory, at = self._memory, self._at
+        memory = self._memory
         done = np.flatnonzero(memory.is_whole)
         if len(done) < MODEL_NEEDS:
-            return self._elsewhere.scales if self._elsewhere.count else Scales.prior(at.size)
+            return done
         count = following = MODEL_NEEDS
         while following <= len(done):
             count, following = following, max(following + 1, int(following * REFIT))
         first = done[np.argsort(memory.ends[done], kind="stable")][:count]
-        key = np.array([memory.tids[first], memory.losses[first]])
+        return _best_and_latest(first, memory.ranks, FITTED)
+
+    def _scales(self, chosen: np.ndarray) -> Scales:
+        """Fitted anew only where the trials that they are fitted to are others."""
+        memory, at = self._memory, self._at
+        if len(chosen) < MODEL_NEEDS:
+            return self._elsewhere.scales if self._elsewhere.count else Scales.prior(at.size)
+        key = np.array([memory.tids[chosen], memory.losses[chosen]])
         if self._fitted is None or not np.array_equal(self._fitted[0], key):
-            chosen = _best_and_latest(first, memory.losses, FITTED)
             features, losses = at.features(memory.rows[chosen]), standardised(memory.losses[chosen])
             if self._elsewhere.count:
                 losses = self._without_expected(features, losses, len(losses))[0]
@@ -259,20 +286,20 @@ class AutoSampler:
         return self._fitted[1]
 
     def _score(
-        self, rng: np.random.Generator, belief: Belief, best: np.ndarray, pending: np.ndarray
+        self, rng: np.random.Generator, belief: Belief, rivals: np.ndarray, chance: Chance | None
     ) -> Callable[[np.ndarray], np.ndarray]:
         """How promising points are, in the eyes of this suggestion."""
         features = self._at.features
         is_improvement, width = bool(rng.integers(2)), LEAST_WIDTH + rng.exponential()
         # The loss to improve on is the one expected at the best points, since one that was seen may be luck.
-        # The pending ones are to be improved on, too: others are at work on what is expected of them.
-        # Where there are neither, an average loss is.
-        rivals = np.concatenate([best[:ELITE], pending[-PENDING:]])
+        # Where there are none, an average loss is.
         least = belief(features(rivals))[0].min() if len(rivals) else 0.0
 
         def score(rows: np.ndarray) -> np.ndarray:
-            mean, deviation = belief(features(rows))
-            return log_improvement(least, mean, deviation) if is_improvement else width * deviation - mean
+            points = features(rows)
+            mean, deviation = belief(points)
+            found = log_improvement(least, mean, deviation) if is_improvement else width * deviation - mean
+            return found if chance is None else found + chance(points)
 
         return score
 

@@ -6,6 +6,8 @@ import os
 from typing import TYPE_CHECKING
 
 from hpcho.errors import UsageError
+from hpcho.goals import USUAL, Goals
+from hpcho.samplers.aimed import Aimed
 from hpcho.samplers.atpe import AtpeSampler
 from hpcho.samplers.hyperopt_sampler import HyperoptSampler, RandomSampler
 from hpcho.samplers.knowledge import Informed
@@ -24,15 +26,19 @@ __all__ = ["build", "check_workers"]
 THREADS = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS")
 
 
-def build(spec: SamplerSpec, space: Space, knowledge: Sequence[Knowledge] = ()) -> Sampler:
+def build(spec: SamplerSpec, space: Space, knowledge: Sequence[Knowledge] = (), *, goals: Goals = USUAL) -> Sampler:
     """The sampler that ``spec`` names. Raises UsageError when it cannot work here or with this space.
 
-    ``knowledge``: what other experiments have found, which is of no use to those that look at no trials.
+    ``knowledge``: what other experiments have found, which is of no use to those that look at no trials, nor where
+    something else than the loss is minimised. Of ``goals`` all but auto see the first, and infeasible trials as failed.
     atpe's models and what auto needs of scipy are loaded at once, hyperopt at the first suggestion.
     """
+    knowledge = knowledge if goals.is_loss_alone else ()
     if spec.name == "auto":
-        return _auto(space, knowledge)
+        return _auto(space, knowledge, goals)
     sampler = _uninformed(spec, space)
+    if goals != USUAL and sampler.uses_history:
+        sampler = Aimed(sampler, goals)
     return Informed(sampler, knowledge) if knowledge and sampler.uses_history else sampler
 
 
@@ -46,7 +52,7 @@ def _uninformed(spec: SamplerSpec, space: Space) -> Sampler:
     return HyperoptSampler(spec.name, space, spec.options)
 
 
-def _auto(space: Space, knowledge: Sequence[Knowledge]) -> Sampler:
+def _auto(space: Space, knowledge: Sequence[Knowledge], goals: Goals) -> Sampler:
     """hpcho's own sampler, with one thread for its linear algebra.
 
     Its matrices are small: several threads would wait for one another, the longer the busier the workers keep the
@@ -60,7 +66,7 @@ def _auto(space: Space, knowledge: Sequence[Knowledge]) -> Sampler:
         for name, value in before.items():
             if value is None:
                 del os.environ[name]  # workers inherit the environment, and may have all threads they want
-    return AutoSampler(space, knowledge)
+    return AutoSampler(space, knowledge, goals)
 
 
 def _optuna(spec: SamplerSpec, space: Space) -> Sampler:

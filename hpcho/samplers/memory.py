@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from hpcho.goals import USUAL, Goals, measured
 from hpcho.trial import FAILURES, Trial, TrialState
 
 if TYPE_CHECKING:
@@ -49,7 +50,9 @@ ENOUGH = 3
 class Memory:
     """The trials seen last, by position: ``rows`` (see Coordinates), ``kinds``, ``losses``, ``ends``, ``tids``.
 
-    ``is_whole`` tells which have a loss and were not pruned.
+    ``is_whole`` tells which have a loss and were not pruned. ``numbers`` are what ``goals`` ask for: a column for each
+    number that is minimised, one for the excess of each constraint, and whether the trial is feasible; NaN where there
+    is none. Where the loss alone is asked for, there are no such columns.
 
     The row of a trial that says nothing is infinite, and so no point's. It is a cache and nothing more: a trial never
     changes, so the very same object means the very same row.
@@ -60,14 +63,17 @@ class Memory:
     like them. One that was promoted counts no more once the trial that went on from it is done.
     """
 
-    def __init__(self, coordinates: Coordinates) -> None:
-        self._coordinates = coordinates
+    def __init__(self, coordinates: Coordinates, goals: Goals = USUAL) -> None:
+        self._coordinates, self._goals = coordinates, goals
         self._seen: list[Trial] = []
-        self._arrays = (np.empty((0, coordinates.size)), *[np.empty(0)] * 6)
+        columns = 0 if goals == USUAL else len(goals.minimise) + len(goals.constraints) + 1
+        self._arrays = (np.empty((0, coordinates.size)), *[np.empty(0)] * 6, np.empty((0, columns)))
         self._promoted: set[int] = set()
         """The tids of those that others have gone on from."""
         self._known: tuple[bytes, dict[int, tuple[Trial, np.ndarray | None]]] = (b"", {})
         """The steps of pruned trials, and by tid what whole trials have gained from each of them on."""
+        self.ranks = np.empty(0)
+        """What trials are sorted by: their losses, unless there are constraints. Aims sets it."""
 
     def update(self, trials: Sequence[Trial]) -> None:
         """See these trials, and only these."""
@@ -76,7 +82,7 @@ class Memory:
             self._arrays = tuple(np.resize(each, (2 * count, *each.shape[1:])) for each in self._arrays)
         known = min(len(self._seen), count)
         changed = _changed(self._seen, trials, known)
-        rows, kinds, losses, ends, tids, told, steps = self._arrays
+        rows, kinds, losses, ends, tids, told, steps, numbers = self._arrays
         for at in (*changed, *range(known, count)):
             trial = trials[at]
             kinds[at] = Kind.of(trial)
@@ -85,6 +91,7 @@ class Memory:
             ends[at] = trial.finished_at or 0.0
             tids[at] = trial.tid
             steps[at] = _last_step(trial) if trial.is_pruned else np.nan
+            numbers[at] = self._numbers(trial) if numbers.shape[1] else ()
             if trial.parent is not None and trial.state is TrialState.DONE:
                 self._promoted.add(trial.parent)
         if changed or known < count or count < len(self._seen):
@@ -93,11 +100,17 @@ class Memory:
                 self._seen[at] = trials[at]
             self._settle_pruned(count)
         self.rows, self.kinds, self.losses, self.ends, self.tids = (each[:count] for each in self._arrays[:5])
+        self.numbers = numbers[:count]
         self.is_whole = (self.kinds == Kind.LOSS) & np.isnan(steps[:count])
+
+    def _numbers(self, trial: Trial) -> list[float]:
+        goals = self._goals
+        found = [measured(trial, name) for name in goals.minimise] + [one.excess(trial) for one in goals.constraints]
+        return [math.nan if number is None else number for number in found] + [float(goals.are_met(trial))]
 
     def _settle_pruned(self, count: int) -> None:
         """Give pruned trials the losses that they count with."""
-        rows, kinds, losses, _, tids, told, steps = (each[:count] for each in self._arrays)
+        rows, kinds, losses, _, tids, told, steps = (each[:count] for each in self._arrays[:7])
         pruned = np.flatnonzero(~np.isnan(steps) & (kinds == Kind.LOSS))
         if not len(pruned):
             return

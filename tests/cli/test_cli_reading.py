@@ -95,7 +95,7 @@ def test_trials_json(run, hpcho):
     assert rows[3]["error"].endswith("ValueError: no such optimizer")
     assert rows[4]["attempts"] == 0
     keys = {"tid", "state", "status", "loss", "params", "duration_s", "owner", "attempts", "cause", "error"}
-    keys |= {"interruptions", "pruned", "parent"}
+    keys |= {"interruptions", "pruned", "parent", "infeasible"}
     assert all(set(row) == keys for row in rows)
 
 

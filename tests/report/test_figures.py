@@ -144,3 +144,13 @@ def test_the_3d_scatter_takes_the_axes_it_is_given():
 def test_unknown_axes_are_refused_before_anything_is_drawn():
     with pytest.raises(UsageError, match="did you mean 'units'"):
         next(figures.pictures(summary_of([]), ("unit", "lr")))
+
+
+@pytest.mark.parametrize("minimise", [["loss", "size"], ["duration_s", "size"], ["size", "loss", "duration_s"]])
+def test_what_is_minimised_is_drawn_against_each_other(minimise):
+    experiment = made.EXPERIMENT.model_copy(update={"minimise": tuple(minimise), "constraints": ("size < 9",)})
+    trials = [made.done(tid, 1 / (tid + 1), start=tid, took=tid + 1.0, size=float(tid)) for tid in range(12)]
+    summary = summarise(experiment, made.SPACE, trials, elapsed_s=60.0)
+    drawn = texts(figures.duration(summary))
+    assert summary.tradeoff.title in drawn
+    assert any("the Pareto front" in text for text in drawn)

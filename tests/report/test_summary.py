@@ -107,8 +107,8 @@ def test_the_best_so_far_never_gets_worse_and_the_front_is_what_nobody_beats(dat
         for tid, (loss, took) in rows.items()
         if any(other != (loss, took) and other[0] <= loss and other[1] <= took for other in rows.values())
     }
-    assert not beaten & set(summary.pareto)
-    assert {rows[tid] for tid in summary.pareto} == {rows[tid] for tid in rows if tid not in beaten}
+    assert not beaten & set(summary.tradeoff.front)
+    assert {rows[tid] for tid in summary.tradeoff.front} == {rows[tid] for tid in rows if tid not in beaten}
 
 
 def test_axes_are_the_parameters_that_vary():
@@ -182,3 +182,44 @@ def test_a_pruned_trial_is_no_part_of_the_best_so_far():
     summary = summary_of([made.pruned(0, 0.1, start=0), made.done(1, 0.7, start=1), made.done(2, 0.5, start=2)])
     assert [step.best for step in summary.steps] == [None, 0.7, 0.5]
     assert summary.best.tid == 2
+
+def with_goals(minimise, constraints=()):
+    return made.EXPERIMENT.model_copy(update={"minimise": tuple(minimise), "constraints": tuple(constraints)})
+
+
+SIZED = [
+    made.done(0, 0.5, start=0, took=9.0, size=3.0),
+    made.done(1, 0.4, start=1, took=8.0, size=4.0),
+    made.done(2, 0.6, start=2, took=1.0, size=5.0),
+    made.done(3, 0.1, start=3, took=5.0, size=99.0),
+    made.done(4, 0.2, start=4, took=5.0),
+]
+
+
+def test_what_is_minimised_is_drawn_against_each_other():
+    summary = summarise(with_goals(["loss", "size"], ["size < 9"]), made.SPACE, SIZED, elapsed_s=1.0)
+    assert summary.tradeoff.title == "Loss against size"
+    assert summary.tradeoff.front == (0, 1)
+    assert summary.tradeoff.is_line
+    assert summary.tradeoff.places == {0: (3.0, 0.5), 1: (4.0, 0.4), 2: (5.0, 0.6), 3: (99.0, 0.1)}
+    assert [row.infeasible for row in summary.rows] == [False, False, False, True, True]
+
+
+def test_time_lies_across_whichever_comes_first():
+    summary = summarise(with_goals(["duration_s", "size"]), made.SPACE, SIZED, elapsed_s=1.0)
+    assert summary.tradeoff.title == "Size against duration"
+    assert summary.tradeoff.front == (2, 1, 0)
+    assert summary.best.tid == 2
+
+
+
+def test_of_three_numbers_the_first_two_are_drawn_and_no_line():
+    summary = summarise(with_goals(["loss", "size", "duration_s"]), made.SPACE, SIZED, elapsed_s=1.0)
+    assert not summary.tradeoff.is_line
+    assert set(summary.tradeoff.front) == {0, 1, 2, 3}
+
+
+def test_only_feasible_trials_are_the_best():
+    summary = summarise(with_goals(["loss"], ["size < 9"]), made.SPACE, SIZED, elapsed_s=1.0)
+    assert summary.best.tid == 1
+    assert [step.best for step in summary.steps][-1] == 0.4

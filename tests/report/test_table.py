@@ -32,6 +32,7 @@ def test_a_row_has_the_keys_of_the_json_document():
             "interruptions": [],
             "pruned": False,
             "parent": None,
+            "infeasible": False,
         }
     ]
 

@@ -196,3 +196,20 @@ def test_a_paused_trial_is_promoted_before_anything_new_if_it_has_saved_its_work
     assert [(trial.parent, trial.origin, trial.reports) for trial in promoted] == (
         [(3, "promoted", (Report(1, 3.0),))] if has_saved else []
     )
+
+
+def test_keep_leaves_the_pareto_set_whole(begin, tmp_path):
+    goals = {"minimise": ["loss", "size"], "constraints": ["ram < 9"], "keep": {"best": 1}}
+    run, store, _ = begin({"trials": 9}, 1, **goals)
+    folders = []
+    for loss, size, ram in [(5, 1, 1), (4, 4, 1), (1, 9, 1), (3, 3, 1), (0, 0, 99), (3, 3, 1)]:
+        run.step()
+        trial = store.claim(OWNER)
+        folder = JobDir(tmp_path).trial(trial.tid)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "model.keras").write_bytes(b"")
+        folders.append(folder)
+        store.finish(trial, Result(float(loss), data={"size": size, "ram": ram}))
+    run.step()
+    # 1 is beaten by 3, and 4 is not feasible; 5 is as good as 3.
+    assert [tid for tid, folder in enumerate(folders) if (folder / "model.keras").exists()] == [0, 2, 3, 5]

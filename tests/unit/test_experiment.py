@@ -163,7 +163,35 @@ def test_short_forms(write, more, check):
             "4:39: store.mongo.port: belongs to a managed server: remove it, or url",
         ),
         ("store: {mongo: {stock_workers: yes}}", '4:32: store.mongo.stock_workers: must be true or false, not "yes"'),
-        ("minimise: [loss]", "4:1: minimise: minimise is not in this version of hpcho"),
+        ("minimise: loss", '4:11: minimise: must be a list, not "loss"; write [loss]'),
+        ("minimise: []", "4:11: minimise: must be a list that is not empty, not []"),
+        ("minimise: [loss, loss]", '4:18: minimise.1: "loss" is there already: remove it'),
+        (
+            "minimise: [loss, a b]",
+            "4:18: minimise.1: must be loss, duration_s, or the name of a number that the objective returns beside its",
+        ),
+        (
+            "constraints: params_m < 10",
+            '4:14: constraints: must be a list, not "params_m < 10"; write',
+        ),
+        (
+            "constraints: [params_m = 10]",
+            "4:15: constraints.0: must be NAME < NUMBER, with <, <=, > or >= in the middle: params_m < 10, say (it is",
+        ),
+        (
+            "constraints: [x < 1, 10 >= params_m]",
+            "4:22: constraints.1: must end in a number, and params_m is none; write the name first: params_m <= 10",
+        ),
+        ("constraints: [x < y]", '4:15: constraints.0: must end in a number, and y is none (it is "x < y")'),
+        ("constraints: [x < .nan]", "4:15: constraints.0: must end in a number, and .nan is none"),
+        (
+            "minimise: [loss, duration_s]\npruner: asha",
+            "5:9: pruner: knows the loss alone, and others would be judged by it, too: remove it, or write",
+        ),
+        (
+            "minimise: [error]\nwarm_start: [old.yaml]",
+            "5:13: warm_start: brings the loss alone, and others would be judged by it, too: remove it, or write",
+        ),
         (
             "warm_start: [{from: a}]",
             '4:15: warm_start.0.from: unknown key "from"; here are experiment, url, exp_key and',

@@ -1,26 +1,37 @@
 // What trials cost: loss against duration, learning curves, and time lost by cause.
 
 function durations() {
-  const figure = view("parameters", "Loss against duration", "Line: the Pareto front, trials that no other beats in loss and time at once.");
-  const timed = usable.filter((i) => trials.seconds[i] !== null);
-  if (!timed.length) return nothing(figure, "No trial tells how long it took.");
-  if (timed.length < usable.length) figure.noteLine.append(` Left out: ${counted(usable.length - timed.length, "trial")} without times.`);
-  const chosen = sample(timed, 3000);
-  const all_s = timed.map((i) => trials.seconds[i]).sort((a, b) => a - b);
-  const [unit, unitS] = unitOf(all_s[all_s.length - 1]);
-  const isLog = all_s[0] > 0 && all_s[all_s.length - 1] / all_s[0] > 50;
-  plot(figure, "Loss against duration, with the Pareto front", 350, () => {
-    const dot = (i) => ({ value: [trials.seconds[i] / unitS, clamped(trials.loss[i])], i });
-    const x = axisBase(`duration of the last attempt [${unit}]`);
+  const { title, across, up, trial, xs, ys, front, line } = data.tradeoff;
+  const what = up === "loss" && across === "duration_s" ? "loss and time" : line ? `${up} and ${across}` : "all that is minimised";
+  const figure = view("parameters", title, `${line ? "Line" : "Orange"}: the Pareto front, trials that no other beats in ${what} at once.`);
+  if (!trial.length) return nothing(figure, usable.length ? `No trial has both ${up} and ${across === "duration_s" ? "a duration" : across}.` : "No trial has succeeded yet.");
+  const left = usable.length - trial.length;
+  if (left > 0 && across === "duration_s") figure.noteLine.append(` Left out: ${counted(left, "trial")} without times.`);
+  const at = new Map(trial.map((i, k) => [i, k]));
+  const scale = (values, isTime) => {
+    const sorted = [...values].sort((a, b) => a - b);
+    const [low, high] = [sorted[0], sorted[sorted.length - 1]];
+    const [unit, size] = isTime ? unitOf(high) : ["", 1];
+    const isLog = low > 0 && high / low > 50;
+    return { unit, size, isLog, low: isLog ? low / size / 1.1 : isTime ? 0 : undefined };
+  };
+  const [x, y] = [scale(xs, across === "duration_s"), scale(ys, false)];
+  const rejected = trial.filter((i) => trials.infeasible[i]);
+  if (rejected.length) figure.noteLine.append(" Grey: trials that are not feasible.");
+  plot(figure, `${title}, with the Pareto front`, 350, () => {
+    const dot = (i) => ({ value: [xs[at.get(i)] / x.size, up === "loss" ? clamped(ys[at.get(i)]) : ys[at.get(i)]], i });
+    const axis = axisBase(across === "duration_s" ? `duration of the last attempt [${x.unit}]` : across);
+    const upwards = axisBase("");
+    const dots = (of, color) => ({ type: "scatter", data: sample(of, 3000).map(dot), symbolSize: 6, itemStyle: { color, opacity: 0.45 } });
     return base({
       grid: { left: 58, right: 14, top: 26, bottom: 42 }, toolbox: zoomTools(),
-      xAxis: { ...x, type: isLog ? "log" : "value", min: isLog ? all_s[0] / unitS / 1.1 : 0, splitLine: { show: false }, axisLabel: { ...x.axisLabel, formatter: num, showMinLabel: !isLog } },
-      yAxis: lossAxis(),
+      xAxis: { ...axis, type: x.isLog ? "log" : "value", min: x.low, scale: true, splitLine: { show: false }, axisLabel: { ...axis.axisLabel, formatter: num, showMinLabel: !x.isLog } },
+      yAxis: up === "loss" ? lossAxis() : { ...upwards, type: y.isLog ? "log" : "value", min: y.low, scale: true, axisLabel: { ...upwards.axisLabel, formatter: num } },
       series: [
-        { type: "scatter", data: chosen.map(dot), symbolSize: 6, itemStyle: { color: theme.main, opacity: 0.45 } },
-        { type: "line", step: "end", data: data.pareto.map(dot), symbol: "circle", symbolSize: 8, lineStyle: { color: theme.best, width: 1.8 },
+        dots(rejected, theme.muted), dots(trial.filter((i) => !trials.infeasible[i]), theme.main),
+        { type: "line", step: "end", data: front.map(dot), symbol: "circle", symbolSize: 8, lineStyle: { color: theme.best, width: line ? 1.8 : 0 },
           itemStyle: { color: "#e69f00", borderColor: theme.ink, borderWidth: 0.6 }, z: 6 },
-        star(data.best === null || trials.seconds[data.best] === null ? null : dot(data.best)),
+        star(data.best === null || !at.has(data.best) ? null : dot(data.best)),
       ],
     });
   }, opens);
