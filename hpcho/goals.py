@@ -92,6 +92,11 @@ class Goals:
         """Whether nothing but the loss is minimised; there may be constraints."""
         return self.minimise == ("loss",)
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The numbers that are minimised or limited, each once."""
+        return tuple(dict.fromkeys([*self.minimise, *(limit.name for limit in self.constraints)]))
+
     def values(self, trial: Trial) -> dict[str, float] | None:
         """What is minimised, by name; None where a number is missing or not finite, or the trial not successful."""
         found = {name: measured(trial, name) for name in self.minimise}
@@ -120,7 +125,7 @@ class Goals:
         """How many successful trials are not feasible, and why, in words; a trial may be counted more than once."""
         done = [trial for trial in trials if trial.is_ok]
         words = []
-        for name in dict.fromkeys([*self.minimise, *(limit.name for limit in self.constraints)]):
+        for name in self.names:
             missing = sum(measured(trial, name) is None for trial in done)
             words += [f"{missing} of {len(done)} trials have no number {name}"] if missing else []
         for limit in self.constraints:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from hpcho.goals import measured
 from hpcho.report.axis import real, text_of
 
 if TYPE_CHECKING:
@@ -57,6 +58,11 @@ def island(summary: Summary, trials: Sequence[Trial], folders: Folders | None, p
         "axes": [_axis(axis) | _share(summary, axis) for axis in summary.ranked_axes],
         "pair": pair or summary.pair,
         "tradeoff": _tradeoff(summary, places),
+        "numbers": [
+            {"name": name, "values": [real(measured(trial, name)) for trial in trials]}
+            for name in summary.goals.names
+            if name not in ("loss", "duration_s")
+        ],
         "trials": _trials(summary.rows),
         "pruned": [places[row.tid] for row in summary.rows if row.pruned],
         "parents": {places[row.tid]: places[row.parent] for row in summary.rows if row.parent in places},

@@ -91,7 +91,10 @@ def _text(value: Any) -> str:
 def _subtitle(summary: Summary) -> str:
     sampler = f"sampler {summary.sampler}" if summary.sampler else ""
     made = f"as of {summary.made_at}" if summary.made_at else ""
-    return " · ".join(part for part in (summary.objective, sampler, made) if part)
+    goals = summary.goals
+    minimised = "" if goals.is_loss_alone else f"minimises {', '.join(goals.minimise)}"
+    parts = (summary.objective, minimised, *map(str, goals.constraints), sampler, made)
+    return " · ".join(part for part in parts if part)
 
 
 def _cards(summary: Summary) -> str:
@@ -100,8 +103,10 @@ def _cards(summary: Summary) -> str:
     left = {"running": "trials running", "new": "trials waiting", "cancel": "trials cancelled"}
     cards = [
         ("best loss", number(summary.best.loss) if summary.best and summary.best.loss is not None else "none yet"),
+        ("trials in the Pareto set", str(len(summary.tradeoff.front)) if summary.goals.are_several else ""),
         ("successful trials", f"{summary.ok}{wanted}"),
         ("pruned among them", str(sum(row.pruned for row in summary.rows) or "")),
+        ("infeasible trials", str(sum(row.infeasible for row in summary.rows) or "")),
         ("failed trials", str(summary.failed)),
         ("trials without loss", str(summary.rejected or "")),
         *((name, str(summary.states[state] or "")) for state, name in left.items()),
@@ -126,10 +131,12 @@ def _best(summary: Summary) -> str:
         for name in summary.param_names
         if name in best.params
     )
+    values = {name: value for name, value in (best.values or {}).items() if name not in ("loss", "duration_s")}
+    more = "".join(f" · <bdi>{_text(name)}</bdi> <strong>{_text(value)}</strong>" for name, value in values.items())
     copied = json.dumps(best.params, ensure_ascii=False, default=str)
     return (
         f'<div class="head"><h2>Best trial</h2><button class="copy" data-copy="{_text(copied)}">Copy params</button>'
-        f"</div><p>#{best.tid} · loss <strong>{_text(best.loss)}</strong>{_text(took)}</p>"
+        f"</div><p>#{best.tid} · loss <strong>{_text(best.loss)}</strong>{more}{_text(took)}</p>"
         f'<dl tabindex="0">{params}</dl>'
     )
 

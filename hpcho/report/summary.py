@@ -109,6 +109,7 @@ class Summary:
     tradeoff: Tradeoff
     """What a better loss costs in time, or whatever else is minimised."""
     goals: Goals
+    """What ``best`` and the Pareto set are told by."""
 
     @property
     def usable(self) -> tuple[Row, ...]:

@@ -145,3 +145,16 @@ def test_the_library_inside_is_the_one_that_its_licence_and_notes_speak_of():
     digest = hashlib.sha256((vendor / "echarts.min.js").read_bytes()).hexdigest()
     assert digest in (vendor / "README.md").read_text(encoding="utf-8")
     assert "Apache License" in (vendor / "echarts.LICENSE").read_text(encoding="utf-8")
+
+
+def test_goals_are_shown_as_text():
+    experiment = made.EXPERIMENT.model_copy(update={"minimise": ("loss", "size"), "constraints": ("a&b >= 1",)})
+    trials = [made.done(0, 0.5, size=8.5, **{"a&b": 1}), made.done(1, 0.1, size=7.25, **{"a&b": 0})]
+    summary = summarise(experiment, made.SPACE, trials, elapsed_s=1.0)
+    reader, data = read(page(summary, island(summary, trials, None, None)))
+    text = " ".join(reader.text)
+    for shown in ("minimises loss, size", "a&b >= 1", "trials in the Pareto set", "infeasible trials", "8.5"):
+        assert shown in text
+    assert data["trials"]["state"] == ["done", "done (infeasible)"]
+    assert data["numbers"] == [{"name": "size", "values": [8.5, 7.25]}, {"name": "a&b", "values": [1.0, 0.0]}]
+    assert (data["best"], data["tradeoff"]["front"], data["tradeoff"]["xs"]) == (0, [0], [8.5, 7.25])

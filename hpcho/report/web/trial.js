@@ -15,6 +15,7 @@ dialog.addEventListener("click", (event) => { if (event.target === dialog) dialo
 function trialParts(i) {
   const parts = [el("div", { class: "head" }, el("h2", { id: "trial-name" }, `Trial ${trials.tid[i]}`), el("button", { type: "button", onclick: () => dialog.close() }, "Close"))];
   const facts = [["state", trials.state[i]], ["loss", trials.loss[i] === null ? null : String(trials.loss[i])], ["took", seconds(trials.seconds[i])],
+    ...data.numbers.map(({ name, values }) => [name, values[i] === null ? null : String(values[i])]),
     ["attempts", String(trials.attempts[i])], ["last cause", trials.cause[i]], ["interrupted", trials.interrupted[i]], ["worker", trials.owner[i]],
     ["started", trials.started[i]], ["finished", trials.finished[i]]];
   parts.push(list(facts.filter(([, value]) => value)));
