@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from hpcho.trial import Trial
 
-__all__ = ["USUAL", "Constraint", "Goals", "dominates", "measured", "name_flaw", "undominated"]
+__all__ = ["USUAL", "Constraint", "Front", "Goals", "measured", "name_flaw", "undominated"]
 
 SIGNS: Mapping[str, Callable[[float, float], bool]] = {
     "<": operator.lt,
@@ -132,6 +132,31 @@ class Goals:
             beyond = sum(not limit.is_met(trial) and measured(trial, limit.name) is not None for trial in done)
             words += [f"{beyond} of {len(done)} trials do not keep to {limit}"] if beyond else []
         return words
+
+
+class Front:
+    """The Pareto set of the trials so far, one after the other; the same as ``Goals.front`` of all of them."""
+
+    def __init__(self, goals: Goals, trials: Iterable[Trial] = ()) -> None:
+        self._goals = goals
+        self.points: dict[int, tuple[float, ...]] = {}
+        """By tid: what is minimised."""
+        for trial in trials:
+            self.add(trial)
+
+    def add(self, trial: Trial) -> list[int]:
+        """Take the trial in where it belongs there; the tids of those that leave for it. Safe to repeat."""
+        values = self._goals.values(trial)
+        if values is None or trial.is_pruned or not self._goals.are_met(trial):
+            return []
+        point = tuple(values.values())
+        if any(dominates(other, point) for other in self.points.values()):
+            return []
+        beaten = [tid for tid, other in self.points.items() if dominates(point, other)]
+        for tid in beaten:
+            del self.points[tid]
+        self.points[trial.tid] = point
+        return beaten
 
 
 USUAL = Goals()

@@ -10,7 +10,7 @@ from collections import Counter, deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from hpcho.goals import USUAL, Goals
+from hpcho.goals import USUAL, Front, Goals
 from hpcho.trial import FAILURES, INFRASTRUCTURE, Cause, Owner, Trial, TrialState, rank
 
 if TYPE_CHECKING:
@@ -48,6 +48,8 @@ class Ledger:
         """Of the feasible ones, by what is minimised first."""
         self.least: Trial | None = None
         """The feasible one of the least loss."""
+        self.front = Front(goals)
+        """The Pareto set, where several numbers are minimised."""
         self.running: dict[int, Trial] = {}
         self.waiting: dict[int, Trial] = {}
         """NEW trials."""
@@ -82,6 +84,8 @@ class Ledger:
             del self._place[trial.tid]
             self._place.update((other.tid, i) for i, other in enumerate(self.trials[place:], place))
             forgotten.append(trial.tid)
+        if not self.front.points.keys().isdisjoint(forgotten):
+            self.front = Front(self.goals, self.trials)
         return forgotten
 
     def _insert(self, trial: Trial) -> None:
@@ -119,6 +123,8 @@ class Ledger:
                 self.best = trial
             if is_feasible and (self.least is None or rank(trial) < rank(self.least)):
                 self.least = trial
+            if self.goals.are_several:
+                self.front.add(trial)
 
     def _count_interruptions(self, trial: Trial, sign: int) -> None:
         for attempt in trial.attempts:
@@ -258,7 +264,7 @@ def read(
         ok=ledger.ok,
         pruned=ledger.pruned,
         infeasible=ledger.infeasible,
-        pareto=len(ledger.goals.front(ledger.trials)) if ledger.goals.are_several else None,
+        pareto=len(ledger.front.points) if ledger.goals.are_several else None,
         failures={str(cause): n for cause, n in ledger.failures.items() if n},
         interrupted={str(cause): n for cause, n in ledger.interrupted.items() if n},
         saved=ledger.saved,

@@ -9,7 +9,7 @@ import bisect
 import shutil
 from typing import TYPE_CHECKING
 
-from hpcho.goals import USUAL, Goals, dominates
+from hpcho.goals import USUAL, Front, Goals
 from hpcho.trial import TrialState
 
 if TYPE_CHECKING:
@@ -34,8 +34,7 @@ class Keeper:
         self._best = best
         self._goals = goals
         self._ranking: list[tuple[bool, bool, float, int]] = []
-        self._front: dict[int, tuple[float, ...]] = {}
-        """What the trials of the Pareto set have, where several numbers are minimised."""
+        self._front = Front(goals)
         self._attached: set[int] = set()
         self._needed: dict[int, bool] = {}
         """Trials that waiting ones are to go on from, and whether their folders are to be cleared after that."""
@@ -71,25 +70,12 @@ class Keeper:
         if entry in self._ranking:
             return
         bisect.insort(self._ranking, entry)
-        beaten = self._enter_front(trial) if self._goals.are_several else []
+        beaten = self._front.add(trial) if self._goals.are_several else []
         left = [tid for *_, tid in self._ranking[self._best :]]
         del self._ranking[self._best :]
-        stay = {*self._front, *(tid for *_, tid in self._ranking)}
+        stay = {*self._front.points, *(tid for *_, tid in self._ranking)}
         for tid in {*left, *beaten} - stay:
             self._clear(tid)
-
-    def _enter_front(self, trial: Trial) -> list[int]:
-        """Take the trial into the Pareto set where it belongs there; the tids of those that it takes the place of."""
-        if trial.is_pruned or not self._goals.are_met(trial):
-            return []
-        point = tuple((self._goals.values(trial) or {}).values())
-        if any(dominates(other, point) for other in self._front.values()):
-            return []
-        beaten = [tid for tid, other in self._front.items() if dominates(point, other)]
-        for tid in beaten:
-            del self._front[tid]
-        self._front[trial.tid] = point
-        return beaten
 
     def _clear(self, tid: int) -> None:
         if tid in self._attached:

@@ -70,7 +70,7 @@ class Aims:
         return len(chosen) if self._goals == USUAL else int(self._is_feasible[chosen].sum())
 
     def chance(self, memory: Memory, chosen: np.ndarray, fitted: np.ndarray) -> Chance | None:
-        """What the trials at positions ``chosen`` tell of feasibility; None without constraints.
+        """What the trials at positions ``chosen`` tell of feasibility; None where they tell nothing.
 
         ``fitted`` are the positions of those that scales are fitted to.
         """

@@ -5,7 +5,8 @@ import random
 
 import pytest
 
-from hpcho.goals import USUAL, Constraint, Goals, undominated
+from hpcho.goals import USUAL, Constraint, Front, Goals, undominated
+from hpcho.standing import Ledger
 from hpcho.trial import Attempt, Result, Trial, TrialState
 
 
@@ -113,3 +114,30 @@ def test_what_is_undominated_is_what_pairs_say(columns):
 
 def test_of_no_points_none_is_undominated():
     assert undominated([]) == []
+
+
+def test_a_front_that_grows_is_that_of_all_trials():
+    goals = Goals.read(["loss", "size"], ["n < 5"])
+    rng = random.Random(1)
+    trials = [made(tid, float(rng.randint(0, 9)), size=rng.randint(0, 9), n=rng.randint(0, 5)) for tid in range(80)]
+    front = Front(goals)
+    for count, trial in enumerate(trials, 1):
+        front.add(trial)
+        assert set(front.points) == {one.tid for one in goals.front(trials[:count])}
+
+
+def test_a_ledger_knows_the_best_feasible_trial_the_least_loss_and_the_front():
+    ledger = Ledger(Goals.read(["size", "loss"], ["size > 1"]))
+    trials = [
+        made(0, 0.1, size=1),
+        made(1, 0.2, size=9),
+        made(2, 0.5, size=3),
+        made(3, 0.9, size=2),
+        made(4, 0.6, size=4),
+    ]
+    ledger.apply(trials)
+    ledger.apply(trials[1:3])  # reported again
+    assert (ledger.best.tid, ledger.least.tid, ledger.infeasible, ledger.ok) == (3, 1, 1, 5)
+    assert set(ledger.front.points) == {1, 2, 3}
+    ledger.forget([2])
+    assert set(ledger.front.points) == {1, 3, 4}
