@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 import operator
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -121,17 +122,17 @@ class Goals:
         points = [tuple((self.values(trial) or {}).values()) for trial in chosen]
         return tuple(chosen[at] for at in undominated(points))
 
-    def shortfalls(self, trials: Iterable[Trial]) -> list[str]:
-        """How many successful trials are not feasible, and why, in words; a trial may be counted more than once."""
+    def shortfalls(self, trial: Trial) -> list[str]:
+        """Why a successful trial is not feasible, in words: ``no number size``, ``n < 10 is not kept``."""
+        words = [f"no number {name}" for name in self.names if measured(trial, name) is None]
+        beyond = [limit for limit in self.constraints if (limit.excess(trial) is not None) and not limit.is_met(trial)]
+        return words + [f"{limit} is not kept" for limit in beyond]
+
+    def account(self, trials: Iterable[Trial]) -> list[str]:
+        """How many of the successful trials are not feasible, and why; a trial may be counted more than once."""
         done = [trial for trial in trials if trial.is_ok]
-        words = []
-        for name in self.names:
-            missing = sum(measured(trial, name) is None for trial in done)
-            words += [f"{missing} of {len(done)} trials have no number {name}"] if missing else []
-        for limit in self.constraints:
-            beyond = sum(not limit.is_met(trial) and measured(trial, limit.name) is not None for trial in done)
-            words += [f"{beyond} of {len(done)} trials do not keep to {limit}"] if beyond else []
-        return words
+        counts = Counter(words for trial in done for words in self.shortfalls(trial))
+        return [f"{words}: {count} of {len(done)} trials" for words, count in counts.items()]
 
 
 class Front:

@@ -203,8 +203,8 @@ def _try(opened: Opened, path: Path) -> None:
             code = subprocess.run(worker, check=False, stdin=subprocess.DEVNULL).returncode
             (done,) = store.changes()[1]
         _show(done, jobdir.trial(done.tid), code)
-        for words in opened.experiment.goals.shortfalls([done]):
-            say(f"  {words.replace('1 of 1 trials have', 'it has').replace('1 of 1 trials do', 'it does')}")
+        if done.is_ok and (words := opened.experiment.goals.shortfalls(done)):
+            say(f"  infeasible: {'; '.join(words)}")
 
 
 def _for_trial(experiment: "Experiment") -> "Experiment":

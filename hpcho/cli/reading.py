@@ -92,7 +92,7 @@ def best(
         trials, goals = run.store.changes()[1], run.experiment.goals
         document, names = best_of(run.space, trials, goals), param_names(run.space)
         if document is None:
-            short = "; ".join(goals.shortfalls(trials))
+            short = "; ".join(goals.account(trials))
             why = f"no trial is feasible yet: {short}" if short else "no trial has a loss yet"
             raise RunFailed(f"{run.experiment.name}: {why}; `hpcho trials {experiment}` lists them")
         written = export_model(run, document["tid"], export, attachment, force=force) if export else None
@@ -102,7 +102,7 @@ def best(
         say(f"wrote {export}: {written} of trial {document['tid']}, loss {number(document['loss'])}")
     elif "pareto" in document:
         say(_pareto_text(document["pareto"], names))
-        for words in goals.shortfalls(trials):
+        for words in goals.account(trials):
             say(words)
     else:
         say(_best_text(document, run.jobdir.trial(document["tid"])))

@@ -46,6 +46,28 @@ def test_settings_of_the_command_line_count(bench, hpcho):
     assert "1 local process" in hpcho("check", bench.yaml, "--set", "launcher.local.workers=1").stdout
 
 
+@pytest.mark.parametrize(
+    ("sampler", "says"),
+    [
+        ("auto", "minimise     loss, duration_s\n"),
+        ("tpe", "minimise     loss, duration_s; sampler tpe looks at loss, `auto` at all\n"),
+        ("random", "minimise     loss, duration_s; sampler random looks at none of them, `auto` at all\n"),
+    ],
+)
+def test_what_the_sampler_makes_of_several_goals_is_told(bench, hpcho, sampler, says):
+    bench.yaml.write_text(bench.yaml.read_text() + "minimise: [loss, duration_s]\nconstraints: ['mb<=1e1', 'n > 2']\n")
+    text = hpcho("check", bench.yaml, "--set", f"sampler={sampler}").stdout
+    assert says in text
+    assert "constraints  mb <= 10, n > 2\n" in text
+
+
+def test_a_number_that_the_objective_does_not_return_is_told_by_a_trial(bench, hpcho):
+    bench.yaml.write_text(bench.yaml.read_text() + "minimise: [loss, size]\nconstraints: ['loss < -1']\n")
+    done = hpcho("check", bench.yaml, "--trial")
+    assert done.returncode == 0, done.stderr
+    assert "  infeasible: no number size; loss < -1 is not kept\n" in done.stdout
+
+
 def test_every_mistake_is_told_with_its_place(bench, hpcho):
     bench.write('name: lab\nobjective: {python: "train.py:objective"}\nspace: {x: {float: [1, 0]}}\nbudgte: {}\n')
     done = hpcho("check", bench.yaml)

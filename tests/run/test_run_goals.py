@@ -77,7 +77,7 @@ def test_goals_may_change_on_a_resume(lab):
     lab.run("--set", "constraints=['size < -1']")
     none = lab.hpcho("best")
     assert none.returncode == 1
-    assert "no trial is feasible yet: 14 of 14 trials do not keep to size < -1" in none.stderr
+    assert "no trial is feasible yet: size < -1 is not kept: 14 of 14 trials" in none.stderr
 
 
 @pytest.mark.slow

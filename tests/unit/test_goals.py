@@ -69,13 +69,14 @@ def test_what_is_no_constraint_is_told_how_to_write_one(text, error):
 def test_a_trial_without_the_number_is_infeasible(data):
     goals = Goals.read(["loss"], ["n < 10"])
     assert not goals.are_met(made(**data))
-    assert goals.shortfalls([made(**data), made(n=1)]) == ["1 of 2 trials have no number n"]
+    assert goals.account([made(**data), made(n=1)]) == ["no number n: 1 of 2 trials"]
 
 
 def test_what_keeps_trials_from_being_feasible_is_counted():
     goals = Goals.read(["loss", "size"], ["n < 10"])
     trials = [made(n=11, size=1), made(n=3), made(n=3, size=2), made(loss=None, status="fail")]
-    assert goals.shortfalls(trials) == ["1 of 3 trials have no number size", "1 of 3 trials do not keep to n < 10"]
+    assert goals.account(trials) == ["n < 10 is not kept: 1 of 3 trials", "no number size: 1 of 3 trials"]
+    assert goals.shortfalls(made(n=12)) == ["no number size", "n < 10 is not kept"]
 
 
 def test_feasible_trials_rank_first_then_whole_ones_then_those_of_less():
