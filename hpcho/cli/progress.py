@@ -217,7 +217,7 @@ def best_numbers(best: Mapping[str, Any]) -> str:
 
 def goal_words(standing: Standing) -> str:
     """The size of the Pareto set, and how many trials keep to no constraint; empty where there is nothing to say."""
-    words = [] if standing.pareto is None else [f"{standing.pareto} in the Pareto set"]
+    words = [f"{standing.pareto} in the Pareto set"] if standing.pareto else []
     words += [f"{standing.infeasible} infeasible"] if standing.infeasible else []
     return ", ".join(words)
 

@@ -123,19 +123,20 @@ def _best_so_far(
         dots(ax, ok, s=16, color=MAIN, alpha=alpha)
     failed = [at for step, at in spots if step.loss is None]
     ax.scatter(failed, [1.07] * len(failed), marker="x", s=14, color=FAILED, linewidth=0.9, clip_on=False)
+    set_aside = given_up | {row.tid for row in summary.rows if row.infeasible}
     line: list[tuple[float, float]] = []
     least, last = math.inf, 0.0
     for step in summary.steps:
         if (at := value(step)) is None:
             continue
         last = place(x, at)
-        if step.loss is not None and step.tid not in given_up and step.loss < least:
+        if step.loss is not None and step.tid not in set_aside and step.loss < least:
             least = step.loss
             line.append((last, inside(place(summary.loss, least))))
     if not spots:
         ax.text(0.5, 0.5, "no trial has times", transform=ax.transAxes, ha="center", va="center", color=MUTED)
     if not line:
-        return  # all have been pruned so far
+        return  # all have been pruned so far, or none is feasible
     line.append((last, line[-1][1]))
     ax.step(*zip(*line, strict=True), where="post", color=BEST, linewidth=2)
     star(ax, *line[-2])
@@ -319,9 +320,10 @@ def parallel(summary: Summary) -> Figure:
     ordered = sorted(zip(rows, paths, strict=True), key=lambda entry: loss_of(entry[0]), reverse=True)
     colours = [COLOURS(inside(place(summary.loss, row.loss))) for row, _ in ordered]
     ax.add_collection(LineCollection([path for _, path in ordered], colors=colours, linewidths=1.0, alpha=0.65))
-    best = next(path for row, path in ordered[::-1] if row is summary.best)
-    ax.plot(*zip(*best, strict=True), color=BEST, linewidth=2.2)
-    star(ax, *best[-1])
+    if summary.best is not None:
+        best = [(i, _height(lane, summary, summary.best)) for i, lane in enumerate(lanes)]
+        ax.plot(*zip(*best, strict=True), color=BEST, linewidth=2.2)
+        star(ax, *best[-1])
     _lanes(ax, lanes, (width - 2.0) / (len(lanes) - 1))
     if any(axis.name not in row.params for axis in lanes[:-1] for row in rows):
         ax.axhspan(FOOT - 0.05, FOOT + 0.05, color=PALE, linewidth=0, zorder=0)

@@ -124,7 +124,7 @@ def _cards(summary: Summary) -> str:
 def _best(summary: Summary) -> str:
     best = summary.best
     if best is None:
-        return "<h2>Best trial</h2><p>No trial has succeeded yet.</p>"
+        return f"<h2>Best trial</h2><p>No trial {'is feasible' if summary.usable else 'has succeeded'} yet.</p>"
     took = "" if best.duration_s is None else f" · took {_seconds(best.duration_s)}"
     params = "".join(
         f"<div><dt><bdi>{_text(name)}</bdi></dt><dd><bdi>{_param(best.params[name])}</bdi></dd></div>"

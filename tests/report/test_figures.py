@@ -154,3 +154,12 @@ def test_what_is_minimised_is_drawn_against_each_other(minimise):
     drawn = texts(figures.duration(summary))
     assert summary.tradeoff.title in drawn
     assert any("the Pareto front" in text for text in drawn)
+
+
+@pytest.mark.parametrize("draw", DRAWS)
+def test_every_figure_draws_where_no_trial_is_feasible(draw):
+    experiment = made.EXPERIMENT.model_copy(update={"minimise": ("loss", "size"), "constraints": ("loss < -1e9",)})
+    for trials in (made.sampled(30), [made.done(tid, 0.1 * tid, start=tid, size=1.0) for tid in range(9)]):
+        summary = summarise(experiment, made.SPACE, trials, elapsed_s=60.0)
+        assert summary.best is None
+        encode(draw(summary), "png")

@@ -156,5 +156,8 @@ def test_goals_are_shown_as_text():
     for shown in ("minimises loss, size", "a&b >= 1", "trials in the Pareto set", "infeasible trials", "8.5"):
         assert shown in text
     assert data["trials"]["state"] == ["done", "done (infeasible)"]
+    none = experiment.model_copy(update={"constraints": ("size < 0",)})
+    summary = summarise(none, made.SPACE, trials, elapsed_s=1.0)
+    assert "No trial is feasible yet." in page(summary, island(summary, trials, None, None))
     assert data["numbers"] == [{"name": "size", "values": [8.5, 7.25]}, {"name": "a&b", "values": [1.0, 0.0]}]
     assert (data["best"], data["tradeoff"]["front"], data["tradeoff"]["xs"]) == (0, [0], [8.5, 7.25])

@@ -26,7 +26,7 @@ function durations() {
     return base({
       grid: { left: 58, right: 14, top: 26, bottom: 42 }, toolbox: zoomTools(),
       xAxis: { ...axis, type: x.isLog ? "log" : "value", min: x.low, scale: true, splitLine: { show: false }, axisLabel: { ...axis.axisLabel, formatter: num, showMinLabel: !x.isLog } },
-      yAxis: up === "loss" ? lossAxis() : { ...upwards, type: y.isLog ? "log" : "value", min: y.low, scale: true, axisLabel: { ...upwards.axisLabel, formatter: num } },
+      yAxis: up === "loss" ? lossAxis() : { ...upwards, type: y.isLog ? "log" : "value", min: y.low, scale: true, axisLabel: { ...upwards.axisLabel, formatter: num, showMinLabel: !y.isLog } },
       series: [
         dots(rejected, theme.muted), dots(trial.filter((i) => !trials.infeasible[i]), theme.main),
         { type: "line", step: "end", data: front.map(dot), symbol: "circle", symbolSize: 8, lineStyle: { color: theme.best, width: line ? 1.8 : 0 },

@@ -31,22 +31,20 @@ function history() {
     drawn.again();
   }), el("p", { class: "note" }, notes.join(" · ")));
   const drawn = plot(figure, "Loss of every trial and the best so far", 300, () => {
-    const x = xs[over], dots = [], crosses = [], line = [];
-    let best = Infinity, of = null;
+    const x = xs[over], dots = [], crosses = [], line = [], at = steps.trial.indexOf(data.best);
+    let best = Infinity;
     const top = data.loss.kind === "log" ? data.loss.high * 1.12 : data.loss.high + (data.loss.high - data.loss.low || 1) * 0.045;
     steps.trial.forEach((i, k) => {
       const loss = trials.loss[i];
       if (x(k) === null) return;
       if (loss === null) return crosses.push({ value: [x(k), top], i });
       dots.push({ value: [x(k), clamped(loss)], i, symbol: beyond(i) ? "triangle" : pruned.has(i) ? "emptyCircle" : "circle", symbolRotate: loss < data.loss.low ? 180 : 0 });
-      if (loss < best && !pruned.has(i)) {
+      if (loss < best && !pruned.has(i) && !trials.infeasible[i]) {
         best = loss;
-        of = i;
         line.push([x(k), clamped(loss)]);
       }
     });
-    const last = line[line.length - 1];
-    if (last) line.push([x(steps.trial.length - 1), last[1]]);
+    if (line.length) line.push([x(steps.trial.length - 1), line[line.length - 1][1]]);
     const xAxis = axisBase(names[over]);
     return base({
       grid: { left: 58, right: 14, top: 32, bottom: 42 }, toolbox: zoomTools(),
@@ -58,7 +56,7 @@ function history() {
         { type: "scatter", data: crosses, symbol: "path://M-5,-4 -4,-5 0,-1 4,-5 5,-4 1,0 5,4 4,5 0,1 -4,5 -5,4 -1,0Z", symbolSize: 7,
           itemStyle: { color: theme.bad } },
         { type: "line", step: "end", data: line, showSymbol: false, silent: true, lineStyle: { color: theme.best, width: 2 }, z: 8 },
-        star(last ? { value: last, i: of } : null),
+        star(at < 0 || x(at) === null ? null : { value: [x(at), clamped(trials.loss[data.best])], i: data.best }),
       ],
     });
   }, opens);
