@@ -106,7 +106,8 @@ class Goals:
 
     def are_met(self, trial: Trial) -> bool:
         """Whether the trial is feasible: it keeps to all constraints, and all that is minimised is there."""
-        return self.values(trial) is not None and all(limit.is_met(trial) for limit in self.constraints)
+        is_there = all(measured(trial, name) is not None for name in self.minimise)
+        return is_there and all(limit.is_met(trial) for limit in self.constraints)
 
     def rank(self, trial: Trial) -> tuple[bool, bool, float, int]:
         """Sorts trials by what is minimised first, as ``hpcho.trial.rank`` does; infeasible ones come last."""

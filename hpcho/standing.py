@@ -119,12 +119,19 @@ class Ledger:
             self._finished.append(trial.finished_at or 0.0)
             if not trial.is_pruned:  # what a whole one takes is asked for
                 self._durations.append(trial.duration_s or 0.0)
-            if is_feasible and (self.best is None or self.goals.rank(trial) < self.goals.rank(self.best)):
-                self.best = trial
-            if is_feasible and (self.least is None or rank(trial) < rank(self.least)):
-                self.least = trial
-            if self.goals.are_several:
-                self.front.add(trial)
+            if is_feasible:
+                self._compare(trial)
+
+    def _compare(self, trial: Trial) -> None:
+        """See whether a feasible trial is the best, by loss and by what is minimised first, and in the Pareto set."""
+        if self.least is None or rank(trial) < rank(self.least):
+            self.least = trial
+        if self.goals.is_loss_alone:
+            self.best = self.least
+        elif self.best is None or self.goals.rank(trial) < self.goals.rank(self.best):
+            self.best = trial
+        if self.goals.are_several:
+            self.front.add(trial)
 
     def _count_interruptions(self, trial: Trial, sign: int) -> None:
         for attempt in trial.attempts:
