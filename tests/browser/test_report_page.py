@@ -85,6 +85,24 @@ def test_every_view_is_drawn_when_it_is_scrolled_to(whole, opened):
     report.check_quiet()
 
 
+@pytest.mark.parametrize("limit", ["size < 9", "size < 0"], ids=["some feasible", "none feasible"])
+def test_what_is_minimised_and_limited_is_shown(tmp_path, opened, limit):
+    experiment = made.EXPERIMENT.model_copy(update={"minimise": ("loss", "size"), "constraints": (limit,)})
+    trials = [
+        replace(trial, result=replace(trial.result, data={"size": 0.1 * trial.tid})) if trial.result else trial
+        for trial in made.sampled(120)
+    ]
+    report = opened(written(tmp_path, trials, experiment=experiment))
+    report.look_through()
+    assert report.view.get_by_role("heading", name="Loss against size").is_visible()
+    assert report.view.locator("#trials th button", has_text="size").count() == 1
+    report.view.locator("#filter").fill("infeasible size<9.5 size>=9")
+    assert len(shown_tids(report.view)) == sum(
+        trial.result is not None and 9 <= trial.result.data["size"] < 9.5 for trial in trials
+    )
+    report.check_quiet()
+
+
 def test_the_history_may_run_over_trials_time_and_gpu_hours(whole, opened):
     view = opened(whole).view
     plot = view.locator("#history .plot")
