@@ -78,7 +78,7 @@ def test_trials_of_which_nobody_knows_when_have_ends_without_a_time():
     summary = summary_of(made.ODD["partly untimed"])
     assert summary.steps == (Step(0, None, 0.5, 0.5), Step(1, 1.0, 0.7, 0.5), Step(2, 6.0, 0.6, 0.5))
     assert [row.duration_s for row in summary.rows] == [None, 1.0, 1.0]
-    assert summary.pareto == (2,)
+    assert summary.tradeoff.front == (2,)
 
 
 def test_values_of_which_no_scale_is_known_get_a_logarithmic_axis_where_they_spread_over_decades():
@@ -183,6 +183,7 @@ def test_a_pruned_trial_is_no_part_of_the_best_so_far():
     assert [step.best for step in summary.steps] == [None, 0.7, 0.5]
     assert summary.best.tid == 2
 
+
 def with_goals(minimise, constraints=()):
     return made.EXPERIMENT.model_copy(update={"minimise": tuple(minimise), "constraints": tuple(constraints)})
 
@@ -210,7 +211,6 @@ def test_time_lies_across_whichever_comes_first():
     assert summary.tradeoff.title == "Size against duration"
     assert summary.tradeoff.front == (2, 1, 0)
     assert summary.best.tid == 2
-
 
 
 def test_of_three_numbers_the_first_two_are_drawn_and_no_line():
