@@ -127,7 +127,7 @@ def test_a_run_that_only_waits_in_the_queue_is_not_touched_from_the_login_node(l
     for command in ("stop", "status", "run"):
         done = lab.hpcho(command)
         assert done.returncode == 3, done.stdout
-        assert f"are in job {row.id} (pending, BeginTime)" in done.stderr
+        assert f"are in job {row.id} (pending, BeginTime, expected to start in about 60 min)" in done.stderr
         assert f"`scancel {row.id}` ends it" in done.stderr
     assert not (lab.job_dir / "mongo").exists()
     lab.cluster.run(["scancel", row.id])

@@ -305,7 +305,7 @@ def test_workers_of_a_killed_run_leave_when_nothing_is_left_to_do(lab):
 def test_one_interrupt_lets_running_trials_finish(lab):
     nap(lab, 12, trials=8)  # long enough for all four to be seen at once
     process = lab.start("run")
-    lab.until(lambda: " 4 running" in (lab.folder / "run.log").read_text())
+    lab.until(lambda: " 4 busy" in (lab.folder / "run.log").read_text())
     process.send_signal(signal.SIGINT)
     assert "finishing 4 running trials" in lab.until_ended(process, code=130)
     assert lab.cluster.squeue() == []

@@ -242,9 +242,10 @@ def test_a_controller_that_must_wait_is_told_of(desk):
     desk.write(EXPERIMENT.replace("none", waits), QUICK)
     said = desk.hpcho("run", "x.yaml", "--as-job").stdout
     (row,) = desk.controllers()
-    assert f"queued as job {row.id} (BeginTime); it runs as soon as SLURM lets it" in said
+    words = "BeginTime, expected to start in about 60 min"
+    assert f"queued as job {row.id} ({words}); it runs as soon as SLURM lets it" in said
     again = desk.hpcho("run", "x.yaml", "--as-job").stdout
-    assert f"its controller is job {row.id} already (pending, BeginTime)" in again
+    assert f"its controller is job {row.id} already (pending, {words})" in again
 
 
 # -- doctor ------------------------------------------------------------------------------------------------------------

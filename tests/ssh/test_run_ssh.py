@@ -153,7 +153,7 @@ def test_ctrl_c_twice_gives_trials_back_and_leaves_nobody_on_the_hosts(lab):
     lab.write(trials=12, seconds=60)
     run = lab.start("run")
     lab.until_busy()
-    lab.until(lambda: " 6 running" in lab.output())
+    lab.until(lambda: " 6 busy" in lab.output())
     run.send_signal(signal.SIGINT)
     lab.until(lambda: "finishing 6 running trials; Ctrl-C again gives them back" in lab.output())
     run.send_signal(signal.SIGINT)
