@@ -21,7 +21,7 @@ and its second half, a program, is typed.
 BROUGHT = ("mlflow", "pandas", "tensorboardX")
 """What blocks need that the extra dev brings. Where it is not there, the page's test says so as skipped."""
 TRAINING = ("keras", "jax")
-"""What blocks need that train models of Keras: typed by tests of their own."""
+"""What blocks need that train models of Keras: typed by tests of their own. tests/all brings jax, not the extra dev."""
 
 
 @dataclass(frozen=True)
