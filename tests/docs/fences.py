@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 NEEDED_ELSEWHERE = {
     ("docs/howto/exports.md", "server"): "an MLflow server of somebody's; tests/cli/test_cli_export.py writes its file",
-    ("docs/howto/pytorch.md", "torch"): "its one wheel for Linux brings gigabytes of CUDA; typed where torch is there",
+    ("docs/howto/pytorch.md", "torch"): "its one wheel for Linux brings gigabytes of CUDA; typed where build/torch is",
     ("docs/tutorial/cluster.md", "slurm"): "a cluster; tests/slurm has one, and does the same on it",
 }
 """What `console` blocks need and the tests of the docs do not have: these are parsed and not typed.

@@ -13,8 +13,11 @@ import pytest
 from fences import NEEDED_ELSEWHERE, TRAINING, Typed, treatment
 from pages import blocks
 
-FOLDERS = {"jax": str(Path(__file__).parents[2] / "build/jax")}
-"""Where tests/all has put packages that must not be importable elsewhere: only blocks that need one see its folder."""
+FOLDERS = {package: str(Path(__file__).parents[2] / "build" / package) for package in ("jax", "torch")}
+"""Packages that must not be importable elsewhere: only blocks that need one see its folder.
+
+tests/all brings jax. torch is for who has 6 GB to spare: pip install --target build/torch torch.
+"""
 
 
 class Shell:
