@@ -18,7 +18,7 @@ from hpcho.cli import chain as chains
 from hpcho.cli import launching
 from hpcho.cli.knowledge import words as knowledge_words
 from hpcho.cli.output import last_words, say, seconds
-from hpcho.cli.progress import Talk, best_numbers, best_words, goal_words, open_progress, trial_words
+from hpcho.cli.progress import Talk, best_numbers, best_words, counted, goal_words, open_progress, trial_words
 from hpcho.errors import Interrupted, ResumeError, StoreError, StoreFull, StoreLost
 from hpcho.inside import Echo
 from hpcho.opening.chain import elsewhere
@@ -252,7 +252,7 @@ def look_on(typed: Typed, opened: Opened, store: TrialStore, service: Service, t
 
 def _conclude(typed: Typed, end: dict[str, Any], standing: standings.Standing) -> int:
     """Say how it ended and what to type next."""
-    trials = f"{standing.ok} trials in {seconds(standing.elapsed_s)}"
+    trials = f"{counted(standing.ok, 'trial')} in {seconds(standing.elapsed_s)}"
     if standing.best:
         say(f"{trials}; best {best_numbers(standing.best)}: {best_words(standing)}")
     if words := goal_words(standing):

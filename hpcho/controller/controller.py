@@ -320,7 +320,8 @@ class Controller:
     def _find_end(self) -> End | None:
         budget, ledger = self.experiment.budget, self.ledger
         if budget.trials is not None and ledger.ok >= budget.trials:
-            return End("trials", f"{ledger.ok} trials are done (budget.trials: {budget.trials})")
+            trials = "1 trial is" if ledger.ok == 1 else f"{ledger.ok} trials are"
+            return End("trials", f"{trials} done (budget.trials: {budget.trials})")
         if budget.loss is not None and ledger.least is not None and (ledger.least.loss or 0.0) <= budget.loss:
             reached = f"trial {ledger.least.tid} reached a loss of {ledger.least.loss:g}"
             return End("loss", f"{reached} (budget.loss: {budget.loss:g})")
