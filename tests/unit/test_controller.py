@@ -189,8 +189,8 @@ def test_a_paused_trial_is_promoted_before_anything_new_if_it_has_saved_its_work
         run.step()
         if store.get("cutoffs")["cutoffs"]["0"]["1"] >= 3.0:
             break
-    for trial in run.ledger.running.copy().values():
-        store.finish(trial, Result(0.0))  # now there is room for another, whatever the queue is long
+    for trial in [*run.ledger.running.values(), store.claim(OWNER)]:
+        store.finish(trial, Result(0.0))  # four of them: so there is room for another, however short the queue is to be
     run.step()
     promoted = [trial for trial in store.changes()[1] if trial.parent is not None]
     assert [(trial.parent, trial.origin, trial.reports) for trial in promoted] == (
