@@ -114,6 +114,21 @@ def test_the_history_may_run_over_trials_time_and_gpu_hours(whole, opened):
     assert len(pictures) == 3
 
 
+def test_the_axis_of_the_loss_is_the_readers_choice(whole, opened):
+    view = opened(whole).view
+    plot = view.locator("#history .plot")
+    chosen = view.get_by_role("group", name="Axis of the loss").locator("[aria-pressed=true]")
+    assert chosen.inner_text() == "linear loss"  # these are not spread over orders of magnitude
+    pictures = []
+    for name in ("linear loss", "log loss"):
+        view.get_by_role("button", name=name).click()
+        assert chosen.inner_text() == name
+        pictures.append(plot.screenshot())
+    assert pictures[0] != pictures[1]
+    view.reload()
+    assert chosen.inner_text() == "log loss"
+
+
 def test_the_table_sorts_both_ways_and_keeps_trials_without_a_value_last(whole, opened):
     view = opened(whole).view
     losses = "#trials tbody td:nth-child(3)"

@@ -4,7 +4,10 @@ function durations() {
   const { title, across, up, trial, xs, ys, front, line } = data.tradeoff;
   const what = up === "loss" && across === "duration_s" ? "loss and time" : line ? `${up} and ${across}` : "all that is minimised";
   const figure = view("parameters", title, `${line ? "Line" : "Orange"}: the Pareto front, trials that no other beats in ${what} at once.`);
-  if (!trial.length) return nothing(figure, usable.length ? `No trial has both ${up} and ${across === "duration_s" ? "a duration" : across}.` : "No trial has succeeded yet.");
+  if (!trial.length) {
+    const both = `No trial has both ${up} and ${across === "duration_s" ? "a duration" : across}.`;
+    return nothing(figure, what === "loss and time" ? "No trial tells how long it took." : both);
+  }
   const left = usable.length - trial.length;
   if (left > 0 && across === "duration_s") figure.noteLine.append(` Left out: ${counted(left, "trial")} without times.`);
   const at = new Map(trial.map((i, k) => [i, k]));

@@ -25,15 +25,22 @@ function history() {
   const per = (s, size) => (s === null ? null : s / size);
   const xs = { trials: (k) => k + 1, time: (k) => per(steps.seconds[k], unitS), work: (k) => per(steps.work[k], 3600 / scale) };
   const names = { trials: "trials that have ended", time: `time since the first trial began [${unit}]`, work: `${costs} spent` };
-  figure.append(choice("Over what", options, over, (value) => {
+  const axes = el("div", { class: "bars" }, choice("Over what", options, over, (value) => {
     over = value;
     keep({ over });
     drawn.again();
-  }), el("p", { class: "note" }, notes.join(" · ")));
+  }));
+  if (data.loss.low > 0) {
+    axes.append(choice("Axis of the loss", [[false, "linear loss"], [true, "log loss"]], isLossLog(), (value) => {
+      keep({ isLossLog: value });
+      for (const one of all) one.again();
+    }));
+  }
+  figure.append(axes, el("p", { class: "note" }, notes.join(" · ")));
   const drawn = plot(figure, "Loss of every trial and the best so far", 300, () => {
     const x = xs[over], dots = [], crosses = [], line = [], at = steps.trial.indexOf(data.best);
     let best = Infinity;
-    const top = data.loss.kind === "log" ? data.loss.high * 1.12 : data.loss.high + (data.loss.high - data.loss.low || 1) * 0.045;
+    const top = isLossLog() ? data.loss.high * 1.12 : data.loss.high + (data.loss.high - data.loss.low || 1) * 0.045;
     steps.trial.forEach((i, k) => {
       const loss = trials.loss[i];
       if (x(k) === null) return;

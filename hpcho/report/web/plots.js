@@ -93,12 +93,15 @@ function unitAxis(axis, before, after, { name = "", width = 60, off = null } = {
       showMinLabel: null, showMaxLabel: null } };
 }
 
+// Whether that axis is logarithmic: as the losses are spread, or as the reader has chosen.
+const isLossLog = () => data.loss.low > 0 && (state.isLossLog ?? data.loss.kind === "log");
 // The loss on an axis of ECharts' own, which can be zoomed.
 function lossAxis() {
-  const { kind, low, high } = data.loss;
-  const pad = kind === "log" ? 0 : (high - low || Math.abs(high) || 1) * 0.06;
+  const { low, high } = data.loss;
+  const isLog = isLossLog();
+  const pad = (high - low || Math.abs(high) || 1) * 0.06;
   const base = axisBase("");
-  return { ...base, type: kind === "log" ? "log" : "value", min: kind === "log" ? low / 1.2 : low - pad, max: kind === "log" ? high * 1.2 : high + pad,
+  return { ...base, type: isLog ? "log" : "value", min: isLog ? low / 1.2 : low - pad, max: isLog ? high * 1.2 : high + pad,
     axisLabel: { ...base.axisLabel, showMinLabel: false, showMaxLabel: false, formatter: num } };
 }
 // A loss on that axis: what lies beyond is drawn at its end.

@@ -24,8 +24,8 @@ function table() {
   // Columns in which there is nothing stand in nobody's way.
   const isUsed = ([, of]) => trials.tid.some((_, i) => of(i) !== null);
   const numbers = data.numbers.map(({ name, values }) => [name, (i) => values[i]]);
-  const params = names.map((name) => [name, (i) => valueOf(columns.get(name), i), columns.get(name)]);
-  const heads = [...FACTS.slice(0, 3), ...FACTS.slice(3).filter(isUsed), ...numbers, ...params, ...[LAST].filter(isUsed)];
+  const ours = names.map((name) => [name, (i) => valueOf(columns.get(name), i), columns.get(name)]);
+  const heads = [...FACTS.slice(0, 3), ...FACTS.slice(3).filter(isUsed), ...numbers, ...ours, ...[LAST].filter(isUsed)];
   // A column's key, as trials.csv has it: a parameter may be called as a fact is.
   const keys = heads.map(([name, , column]) => (column ? `params.${name}` : name));
   const view = { sort: ["loss", false], filter: "", state: "", shown: SHOW, ...state.table };
