@@ -2,6 +2,7 @@
 
 import textwrap
 
+import numpy as np
 import pytest
 from hyperopt import fmin, hp, rand, tpe
 from stock_lab import KEY
@@ -140,7 +141,16 @@ def test_an_objective_that_ends_its_process_is_an_error_and_the_worker_goes_on(d
         return x
 
     trials = MongoTrials(database.url, exp_key=KEY)
-    fmin(objective, hp.uniform("x", 0, 1), rand.suggest, 8, trials=trials, max_queue_len=8, show_progressbar=False)
+    fmin(
+        objective,
+        hp.uniform("x", 0, 1),
+        rand.suggest,
+        8,
+        trials=trials,
+        max_queue_len=8,
+        show_progressbar=False,
+        rstate=np.random.default_rng(1),  # points on either side of the middle: not all are to fail
+    )
     failed = database.find(state=3)
     assert len(failed) + len(trials) == 8
     assert failed

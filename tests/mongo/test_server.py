@@ -64,7 +64,7 @@ def test_it_is_private_and_asks_for_the_password(bench):
 def test_stopping_leaves_no_process_and_says_so(bench):
     with bench.attend():
         assert len(bench.processes()) == 2
-    assert bench.processes() == []
+    bench.until(lambda: bench.processes() == [])  # on a busy machine our own connection takes its time to be gone
     assert not bench.whereabouts()["is_running"]
     assert bench.holder().has_left
     with pytest.raises(StoreError, match=r"the MongoDB server of .*job is not running; `hpcho run` starts it"):
