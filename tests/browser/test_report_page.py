@@ -95,6 +95,7 @@ def test_what_is_minimised_and_limited_is_shown(tmp_path, opened, limit):
     report = opened(written(tmp_path, trials, experiment=experiment))
     report.look_through()
     assert report.view.get_by_role("heading", name="Loss against size").is_visible()
+    assert "grey: not feasible" in report.view.locator("#history .note").inner_text()
     assert report.view.locator("#trials th button", has_text="size").count() == 1
     report.view.locator("#filter").fill("infeasible size<9.5 size>=9")
     assert len(shown_tids(report.view)) == sum(

@@ -13,6 +13,7 @@ function history() {
   const notes = ["line: the best so far"];
   if (failed) notes.push(`× ${counted(failed, "trial")} ended without a loss`);
   if (pruned.size) notes.push("○ pruned, and no part of the best so far");
+  if (steps.trial.some((i) => trials.loss[i] !== null && trials.infeasible[i])) notes.push("grey: not feasible, and no part of the best so far");
   if (off) notes.push(`△ ${counted(off, "loss lies", "losses lie")} beyond the axis`);
   const untimed = steps.seconds.filter((s) => s === null).length;
   // Where no loss has a time there is nothing to show over it.
@@ -45,7 +46,7 @@ function history() {
       const loss = trials.loss[i];
       if (x(k) === null) return;
       if (loss === null) return crosses.push({ value: [x(k), top], i });
-      dots.push({ value: [x(k), clamped(loss)], i, symbol: beyond(i) ? "triangle" : pruned.has(i) ? "emptyCircle" : "circle", symbolRotate: loss < data.loss.low ? 180 : 0 });
+      dots.push({ value: [x(k), clamped(loss)], i, symbol: beyond(i) ? "triangle" : pruned.has(i) ? "emptyCircle" : "circle", symbolRotate: loss < data.loss.low ? 180 : 0, ...(trials.infeasible[i] && { itemStyle: { color: theme.muted } }) });
       if (loss < best && !pruned.has(i) && !trials.infeasible[i]) {
         best = loss;
         line.push([x(k), clamped(loss)]);
