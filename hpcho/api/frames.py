@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from hpcho.errors import UsageError
+from hpcho.report.table import number_names
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,10 +31,13 @@ def of_rows(rows: Sequence[Row], params: Sequence[str]) -> pd.DataFrame:
         columns[key] = columns[key].astype("float64")
     for key in TIMES:
         columns[key] = pandas.Series(pandas.to_datetime([getattr(row, key) for row in rows], utc=True), index=index)
+    for name in number_names(rows):
+        columns[f"numbers.{name}"] = pandas.Series([row.numbers[name] for row in rows], index=index, dtype="float64")
     for name in params:
         columns[f"params.{name}"] = _column(pandas, index, [row.params.get(name) for row in rows])
     columns["pruned"] = pandas.Series([row.pruned for row in rows], index=index, dtype="bool")
     columns["parent"] = pandas.Series([row.parent for row in rows], index=index, dtype="Int64")
+    columns["infeasible"] = pandas.Series([row.infeasible for row in rows], index=index, dtype="bool")
     columns["error"] = _column(pandas, index, [row.error for row in rows])
     return pandas.DataFrame(columns, index=index)
 

@@ -7,17 +7,17 @@ import json
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, TextIO
 
-from hpcho.goals import USUAL, Goals
+from hpcho.goals import USUAL, Goals, measured
 from hpcho.trial import INFRASTRUCTURE, Attempt, Trial, TrialState
 
 if TYPE_CHECKING:
     from hpcho.space import Space
 
-__all__ = ["Row", "best", "iso", "param_names", "pareto", "rows", "trial_rows", "write_csv"]
+__all__ = ["Row", "best", "iso", "number_names", "param_names", "pareto", "rows", "trial_rows", "write_csv"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,8 @@ class Row:
     ``started`` and ``finished`` are UTC ISO strings of the last attempt; ``loss`` is finite, of a successful trial.
     ``interruptions`` are the attempts that the infrastructure ended; ``parent``: the pruned trial that it goes on from.
     ``values`` are what is minimised, by name, and None where one of them is missing; ``infeasible``: it is successful
-    and does not keep to a constraint, or lacks what is minimised.
+    and does not keep to a constraint, or lacks what is minimised. ``numbers`` are what is minimised or limited beside
+    loss and duration, by name, None where the trial has none.
     """
 
     tid: int
@@ -47,6 +48,7 @@ class Row:
     parent: int | None = None
     values: Mapping[str, float] | None = None
     infeasible: bool = False
+    numbers: Mapping[str, float | None] = field(default_factory=dict)
 
     @property
     def rank(self) -> tuple[bool, bool, float, int]:
@@ -85,6 +87,8 @@ class Row:
         own: dict[str, Any] = {"pruned": self.pruned, "parent": self.parent, "infeasible": self.infeasible}
         if self.values is not None and set(self.values) != {"loss"}:
             own["values"] = dict(self.values)
+        if self.numbers:
+            own["numbers"] = dict(self.numbers)
         return {**{key: getattr(self, key) for key in keys}, "interruptions": interruptions, **own}
 
 
@@ -137,19 +141,28 @@ def param_names(space: Space, table: Sequence[Row] = ()) -> tuple[str, ...]:
     return tuple(names)
 
 
+def number_names(table: Sequence[Row]) -> tuple[str, ...]:
+    """The names of the rows' further numbers, which all rows have."""
+    return tuple(table[0].numbers) if table else ()
+
+
 def write_csv(space: Space, table: Sequence[Row], file: TextIO) -> None:
     """``trials.csv``: params under ``params.NAME``, empty where inactive; open ``file`` with ``newline=""``.
 
-    A cell that a spreadsheet would run as a formula gets a leading apostrophe.
+    Further numbers that are minimised or limited stand under ``numbers.NAME``. A cell that a spreadsheet would run as a
+    formula gets a leading apostrophe.
     """
     names = param_names(space, table)
     plain = ["tid", "state", "status", "loss", "duration_s", "attempts", "interrupted", "cause", "owner"]
     plain += ["started", "finished", "pruned", "parent", "infeasible"]
     writer = csv.writer(file)  # its "\r\n" has both characters quoted inside of cells
-    writer.writerow([*plain, *(f"params.{name}" for name in names), "error"])
+    numbers = number_names(table)
+    heads = [*(f"numbers.{name}" for name in numbers), *(f"params.{name}" for name in names)]
+    writer.writerow([*plain, *heads, "error"])
     for row in table:
+        cells = [row.numbers.get(name) for name in numbers]
         params = (_cell(row.params[name]) if name in row.params else "" for name in names)
-        writer.writerow([*(_inert(getattr(row, key)) for key in plain), *params, _inert(row.error)])
+        writer.writerow([*(_inert(getattr(row, key)) for key in plain), *cells, *params, _inert(row.error)])
 
 
 def iso(seconds: float | None) -> str | None:
@@ -182,6 +195,7 @@ def _row(space: Space, trial: Trial, goals: Goals) -> Row:
         parent=trial.parent,
         values=goals.values(trial),
         infeasible=trial.is_ok and not goals.are_met(trial),
+        numbers={name: measured(trial, name) for name in goals.names if name not in ("loss", "duration_s")},
     )
 
 

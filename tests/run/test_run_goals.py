@@ -59,6 +59,14 @@ def test_a_run_with_two_numbers_to_minimise_ends_with_their_pareto_set(lab):
     assert "Loss against size" in page
     table = list(csv.DictReader(io.StringIO((lab.folder / "out" / "trials.csv").read_text())))
     assert [row["infeasible"] for row in table] == [str(row["infeasible"]) for row in rows]
+    numbers = {"size", "model.mb"}
+    assert all(set(row["numbers"]) == numbers for row in rows)
+    assert rows[0]["numbers"]["size"] == pytest.approx(rows[0]["params"]["x"] + 5)
+    for name in numbers:
+        assert [float(row[f"numbers.{name}"]) for row in table] == [row["numbers"][name] for row in rows]
+    frame = results.trials()
+    assert frame["numbers.size"].tolist() == [row["numbers"]["size"] for row in rows]
+    assert frame["infeasible"].tolist() == [row["infeasible"] for row in rows]
 
 
 @pytest.mark.slow
