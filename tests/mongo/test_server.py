@@ -6,6 +6,7 @@ import socket
 import stat
 import subprocess
 import sys
+import threading
 import time
 from contextlib import closing
 
@@ -64,11 +65,22 @@ def test_it_is_private_and_asks_for_the_password(bench):
 def test_stopping_leaves_no_process_and_says_so(bench):
     with bench.attend():
         assert len(bench.processes()) == 2
-    bench.until(lambda: bench.processes() == [])  # on a busy machine our own connection takes its time to be gone
+    assert bench.processes() == []
     assert not bench.whereabouts()["is_running"]
     assert bench.holder().has_left
     with pytest.raises(StoreError, match=r"the MongoDB server of .*job is not running; `hpcho run` starts it"):
         bench.way()
+
+
+def test_the_end_of_a_keeper_that_takes_its_time_is_awaited(bench):
+    with bench.attend():
+        keeper = bench.holder().owner.pid
+        os.kill(keeper, signal.SIGSTOP)
+        later = threading.Timer(3, os.kill, [keeper, signal.SIGCONT])
+        later.start()
+    left = bench.processes()
+    later.join()
+    assert left == []
 
 
 def test_data_password_and_port_stay(bench):

@@ -97,8 +97,8 @@ class ManagedServer:
         if holder is not None and holder.is_here and holder.may_live:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(holder.owner.pid, signal.SIGHUP)
-            if await_end and self._is_alone(holder):  # then it has no reason to stay
-                self._await_end(holder)
+            if await_end:
+                self._await_end(holder, unless=self._is_used)
         if self._keeper is not None and self._keeper.poll() is None:
             if holder is None or holder.owner.pid != self._keeper.pid:
                 self._keeper.terminate()  # it has not come to anything yet
@@ -204,23 +204,21 @@ class ManagedServer:
             self._link.close()
             self._link = None
 
-    def _is_alone(self, holder: lease.Holder) -> bool:
-        """Whether nobody is connected any more; this process's own connections may take a moment to go."""
+    def _is_used(self, holder: lease.Holder) -> bool:
+        """Whether anybody but this process and the keeper is connected."""
         where = whereabouts(self._files.jobdir)
         if holder.server is None or where is None:
-            return True
-        deadline = time.monotonic() + ALONE_S
-        while connections(holder.server.pid, where.port):
-            if time.monotonic() >= deadline:
-                return False
-            time.sleep(PAUSE_S)
-        return True
+            return False
+        return connections(holder.server.pid, where.port, but=holder.owner.pid) > 0
 
-    def _await_end(self, holder: lease.Holder) -> bool:
-        """Wait until the keeper is gone; False when it stays."""
-        deadline = time.monotonic() + GONE_S
+    def _await_end(self, holder: lease.Holder, unless: Callable[[lease.Holder], bool] = lambda _: False) -> bool:
+        """Wait until the keeper is gone; False when it stays: for GONE_S, or because ``unless`` holds for ALONE_S."""
+        began = unused_at = time.monotonic()
         while holder.owner.is_alive_here():
-            if time.monotonic() >= deadline:
+            now = time.monotonic()
+            if not unless(holder):
+                unused_at = now
+            if now - began >= GONE_S or now - unused_at >= ALONE_S:
                 return False
             time.sleep(PAUSE_S)
         if self._keeper is not None and self._keeper.pid == holder.owner.pid:

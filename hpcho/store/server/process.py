@@ -77,21 +77,24 @@ def needed(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
     return {name: environ[name] for name in NEEDED if name in environ}
 
 
-def connections(pid: int, port: int) -> int:
-    """How many clients, this process left out, are connected to the process ``pid`` at ``port``; 0 when it is gone."""
-    try:
-        mine = {connection.laddr for connection in _established(os.getpid())}
-        there = _established(pid)
-    except psutil.Error:
-        return 0
-    return sum(connection.laddr.port == port and connection.raddr not in mine for connection in there)
+def connections(pid: int, port: int, *, but: int | None = None) -> int:
+    """How many clients are connected to the process ``pid`` at ``port``; 0 when it is gone.
+
+    This process and the process ``but`` are left out.
+    """
+    left_out = [os.getpid()] if but is None else [os.getpid(), but]
+    theirs = {connection.laddr for one in left_out for connection in _established(one)}
+    return sum(connection.laddr.port == port and connection.raddr not in theirs for connection in _established(pid))
 
 
 def _established(pid: int) -> list[Any]:
-    process = psutil.Process(pid)
-    # psutil 6 has given it another name.
-    found = getattr(process, "net_connections", None) or process.connections
-    return [connection for connection in found(kind="tcp") if connection.status == psutil.CONN_ESTABLISHED]
+    try:
+        process = psutil.Process(pid)
+        # psutil 6 has given it another name.
+        found = getattr(process, "net_connections", None) or process.connections
+        return [connection for connection in found(kind="tcp") if connection.status == psutil.CONN_ESTABLISHED]
+    except psutil.Error:
+        return []
 
 
 def end(process: Owner, meanwhile: Callable[[], None]) -> None:
