@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from hpcho.goals import measured
 from hpcho.report.axis import real, text_of
+from hpcho.report.table import number_names
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Mapping, Sequence
@@ -59,9 +59,7 @@ def island(summary: Summary, trials: Sequence[Trial], folders: Folders | None, p
         "pair": pair or summary.pair,
         "tradeoff": _tradeoff(summary, places),
         "numbers": [
-            {"name": name, "values": [real(measured(trial, name)) for trial in trials]}
-            for name in summary.goals.names
-            if name not in ("loss", "duration_s")
+            {"name": name, "values": [row.numbers[name] for row in summary.rows]} for name in number_names(summary.rows)
         ],
         "trials": _trials(summary.rows),
         "pruned": [places[row.tid] for row in summary.rows if row.pruned],
