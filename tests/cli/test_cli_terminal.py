@@ -180,7 +180,8 @@ def test_a_run_follows_the_width_of_its_terminal(bench):
 
     def has_one_block():
         rows = session.screen.rows
-        return all(sum(row.startswith(word) for row in rows) == 1 for word in ("lab  ", "best ", "now "))
+        heads = sum("/40 trials" in row for row in rows)
+        return heads == 1 and all(sum(row.startswith(word) for row in rows) == 1 for word in ("best ", "now "))
 
     for width in (40, 90, 33):
         before = len(session.said)
